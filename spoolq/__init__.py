@@ -1,0 +1,1 @@
+"""spoolq: a job queue that is a directory."""

@@ -1,0 +1,314 @@
+"""The storage contract: Minion's operations under their own names, and what each one promises.
+
+    jobs        enqueue enqueue_many dequeue finish_job finish_jobs fail_job retry_job
+                auto_retry_job remove_job note list_jobs
+    workers     register_worker unregister_worker list_workers broadcast receive
+    locks       lock acquire_lock unlock list_locks
+    upkeep      repair reset stats history
+    schedules   in `ScheduleBackend`
+
+Common to all of them:
+
+* Losing a race is a return value (`False`, `None`); a wrong call raises InvalidType or
+  InvalidValue before anything changes; a disk that refuses raises SpoolUnavailable and leaves
+  the job in the state it was in.
+* An id is an int, the same in decimal digits, or an object with an `id` [7].
+* Times are epoch seconds by the backend's own clock, durations are seconds.
+* A backend may be used from several threads, and in the child after a fork.
+* With durability "full" what was answered survives power loss. Locks, heartbeats, commands and
+  claims do not promise that: after power loss nobody holds or runs anything.
+* A backend never refers back to the Spool above it: what it needs is passed to its constructor.
+
+Numbers in brackets are statements of Minion's contract, which the tests claim one by one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from spoolq.model import JSON, MISSING_AFTER, REMOVE_AFTER, STUCK_AFTER, Claimed, Page
+from spoolq.transitions import Backoff, call_backoff, default_backoff
+
+
+class Backend(ABC):
+    """Where jobs, workers and locks are kept."""
+
+    def __init__(
+        self,
+        *,
+        backoff: Backoff | None = None,
+        missing_after: float = MISSING_AFTER,
+        remove_after: float = REMOVE_AFTER,
+        stuck_after: float = STUCK_AFTER,
+    ) -> None:
+        self.backoff: Backoff = backoff or default_backoff
+        self.missing_after = missing_after
+        self.remove_after = remove_after
+        self.stuck_after = stuck_after
+
+    # -- jobs ------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def enqueue(
+        self,
+        task: str,
+        args: Sequence[JSON] = (),
+        kwargs: Mapping[str, JSON] | None = None,
+        *,
+        attempts: int = 1,
+        delay: float = 0,
+        expire: float | None = None,
+        lax: bool = False,
+        notes: Mapping[str, JSON] | None = None,
+        parents: Iterable[Any] = (),
+        priority: int = 0,
+        queue: str = "default",
+        timeout: float | None = None,
+    ) -> int:
+        """Store a new inactive job and return its id [1-32].
+
+        The id is larger than every id this spool has given out; gaps are allowed [4, 6]. With
+        unfinished parents the job waits for them, with a delay until it is due. The task need not
+        be known here [16]. When this returns the job survives power loss.
+        """
+
+    @abstractmethod
+    def enqueue_many(self, jobs: Iterable[str | Sequence[Any]], **options: Any) -> list[int]:
+        """Store several jobs that share the options of `enqueue`, all or none, and return the ids.
+
+        Each job is a task name, or (task,), (task, args) or (task, args, kwargs). After a crash,
+        and after a wrong job among them, either all of them are there or none.
+        """
+
+    @abstractmethod
+    def dequeue(
+        self,
+        worker_id: int,
+        wait: float = 0,
+        *,
+        id: Any = None,
+        min_priority: int | None = None,
+        queues: Sequence[str] = ("default",),
+        tasks: Sequence[str] | None = None,
+    ) -> Claimed | None:
+        """Claim the best job that may run now for a registered worker, waiting up to `wait` s.
+
+        A job may run when it is inactive, in one of `queues`, its task is in `tasks` (None: any),
+        its priority is at least `min_priority`, its delay has run out, it has not expired, and
+        every parent is finished, or missing, or expired, or (for a lax job) failed [131-139].
+        Highest priority first, then lowest id, across all the queues [38, 43]. With `id` only
+        that job, under the same conditions [50]. Empty `queues` or `tasks` find nothing [44].
+
+        None when there is none, or when the worker is not registered [33]. A wait ends as soon as
+        there is one: also when a parent finishes, a delay runs out or a job is removed.
+        After power loss the job is inactive again and the lost start is not counted.
+        """
+
+    @abstractmethod
+    def finish_job(self, id: Any, retries: int, result: JSON = None, *, exit: JSON = None) -> bool:
+        """Store `result` and move the job from active to finished [68-87].
+
+        False, and nothing changed, unless attempt `retries` is the running one: it was repaired,
+        retried or removed meanwhile. True means that the result survives power loss. `exit` is
+        the exit status of an executable, kept beside the result.
+        """
+
+    @abstractmethod
+    def finish_jobs(self, outcomes: Iterable[tuple[Any, int, JSON]]) -> list[bool]:
+        """`finish_job` for several (id, retries, result), made durable together: a bool each."""
+
+    @abstractmethod
+    def fail_job(self, id: Any, retries: int, result: JSON = None, *, exit: JSON = None) -> bool:
+        """Store the error and move the job from active to failed, or back to inactive [69-87].
+
+        With attempts left it becomes inactive, one attempt less, due after the backoff, in one
+        step [117-124]. False as for `finish_job`. True means that it survives power loss.
+        """
+
+    @abstractmethod
+    def retry_job(self, id: Any, retries: int, **options: Any) -> bool:
+        """Make a job of any state inactive again, with the given options replaced [88-110].
+
+        Options: attempts, delay (0 unless given), expire, lax, parents, priority, queue. False,
+        and nothing changed, unless the job's retries are `retries`. An active attempt loses its
+        claim: its outcome will be refused. True means that it survives power loss.
+        """
+
+    def auto_retry_job(self, id: Any, retries: int, attempts: int) -> bool:
+        """Retry a failed job that has attempts left, after the backoff.
+
+        False when there are none left. `fail_job` does this itself, in one step; this is for
+        callers that keep their own account of attempts (Minion::Backend::auto_retry_job).
+        """
+        if attempts <= 1:
+            return False
+        delay = call_backoff(self.backoff, retries, None)
+        return self.retry_job(id, retries, attempts=attempts - 1, delay=delay)
+
+    @abstractmethod
+    def remove_job(self, id: Any) -> bool:
+        """Remove an inactive, failed or finished job; children take it as done [111-115].
+
+        False for an active or a missing one. True means that it stays removed after power loss.
+        """
+
+    @abstractmethod
+    def note(self, id: Any, merge: Mapping[str, JSON]) -> bool:
+        """Merge keys into the notes of a job in any state; None removes a key [155-163].
+
+        False when there is no such job. Concurrent notes are all kept.
+        """
+
+    @abstractmethod
+    def list_jobs(
+        self,
+        offset: int = 0,
+        limit: int = 100,
+        *,
+        before: int | None = None,
+        ids: Iterable[Any] | None = None,
+        notes: Iterable[str] | None = None,
+        queues: Iterable[str] | None = None,
+        states: Iterable[str] | None = None,
+        tasks: Iterable[str] | None = None,
+    ) -> Page:
+        """`{"jobs": [JobInfo], "total": int}`, newest first [363-368].
+
+        Filters combine with and, the values of one with or. `before` is an exclusive upper bound
+        of the ids, `notes` matches jobs that have any of these top-level keys. An unknown state
+        or an id that is no number is an error. Expired inactive jobs are not listed [147].
+        """
+
+    # -- workers ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def register_worker(
+        self, worker_id: int | None = None, *, status: Mapping[str, JSON] | None = None
+    ) -> int:
+        """Register a worker of this process, or send its heartbeat; return its id [194-200].
+
+        `status` replaces what was there; without it the old one stays. A worker that was
+        declared dead meanwhile comes back under the same id, without its jobs.
+        """
+
+    @abstractmethod
+    def unregister_worker(self, worker_id: int) -> None:
+        """Take a worker off the registry; repair fails what it still performs [198, 211]."""
+
+    @abstractmethod
+    def list_workers(
+        self,
+        offset: int = 0,
+        limit: int = 100,
+        *,
+        before: int | None = None,
+        ids: Iterable[Any] | None = None,
+    ) -> Page:
+        """`{"workers": [WorkerInfo], "total": int}`, newest first [201]."""
+
+    @abstractmethod
+    def broadcast(self, command: str, args: Sequence[JSON] = (), ids: Iterable[Any] = ()) -> bool:
+        """Put a command into the inbox of these workers, or of all of them [288-293].
+
+        True when at least one registered worker received it.
+        """
+
+    @abstractmethod
+    def receive(self, worker_id: int) -> list[list[JSON]]:
+        """Take everything out of a worker's inbox: [[command, *args], …], each once, in order."""
+
+    # -- locks -----------------------------------------------------------------------------------
+
+    def lock(self, name: str, duration: float, *, limit: int = 1) -> bool:
+        """Take a named lock for `duration` seconds; at most `limit` may hold it [167-182].
+
+        False when it is held. A duration of 0 or less takes nothing and answers whether it could
+        have been taken. A lock that expires is a lease: it does not stop its holder.
+        """
+        return self.acquire_lock(name, duration, limit=limit) is not None
+
+    @abstractmethod
+    def acquire_lock(
+        self, name: str, duration: float, *, limit: int = 1, worker: int | None = None
+    ) -> int | None:
+        """`lock`, answering the id of this hold (0 for a duration of 0 or less), None when held.
+
+        A hold that names a `worker` is released by repair when that worker is gone.
+        """
+
+    @abstractmethod
+    def unlock(self, name: str, *, id: int | None = None) -> bool:
+        """Release the hold that expires soonest [178], or exactly the hold `id`.
+
+        False when there is none.
+        """
+
+    @abstractmethod
+    def list_locks(
+        self, offset: int = 0, limit: int = 100, *, names: Iterable[str] | None = None
+    ) -> Page:
+        """`{"locks": [LockInfo], "total": int}`: one entry a hold, newest first [185]."""
+
+    # -- upkeep ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def repair(self) -> None:
+        """Put right what time and crashes have left; any number may run at once [207-227].
+
+        In this order: workers that are dead or have not beaten for `missing_after` s; finished
+        jobs older than `remove_after` without a child that is not finished; expired jobs; active
+        jobs without a worker (failed with "Worker went away", retried if attempts are left);
+        jobs overdue by more than `stuck_after` (failed with "Job appears stuck in queue", unless
+        they wait for a parent). Jobs of the queue minion_foreground are left alone [212].
+        Running it twice changes nothing more.
+        """
+
+    @abstractmethod
+    def reset(self, *, all: bool = False, locks: bool = False) -> None:
+        """Forget everything, or all locks; ids start at 1 again after `all` [5, 193, 228]."""
+
+    @abstractmethod
+    def stats(self) -> dict[str, JSON]:
+        """The 13 counters of the contract's 1.7 [229-237].
+
+        Jobs that wait for a parent count as delayed_jobs; `uptime` is the age of the spool;
+        `enqueued_jobs` is the id counter.
+        """
+
+    @abstractmethod
+    def history(self) -> dict[str, JSON]:
+        """`{"daily": [{"epoch", "finished_jobs", "failed_jobs"} × 24]}`, oldest first [238-242]."""
+
+
+class ScheduleBackend(ABC):
+    """Minion's six schedule operations, which come with schedules."""
+
+    @abstractmethod
+    def schedule(
+        self, name: str, cron: str, task: str, args: Sequence[JSON] = (), **options: Any
+    ) -> int:
+        """Create or replace a schedule; return its id."""
+
+    @abstractmethod
+    def unschedule(self, name: str) -> bool:
+        """Remove a schedule; False when there is none."""
+
+    @abstractmethod
+    def pause_schedule(self, name: str) -> bool:
+        """Stop a schedule from firing; False when there is none."""
+
+    @abstractmethod
+    def resume_schedule(self, name: str) -> bool:
+        """Let a paused schedule fire again; False when there is none."""
+
+    @abstractmethod
+    def dispatch_schedules(self) -> list[dict[str, JSON]]:
+        """Enqueue the job of every due schedule, each occurrence once: `[{id, name, job}]`."""
+
+    @abstractmethod
+    def list_schedules(
+        self, offset: int = 0, limit: int = 100, *, names: Iterable[str] | None = None
+    ) -> Page:
+        """`{"schedules": […], "total": int}`, newest first."""
