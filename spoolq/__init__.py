@@ -1,1 +1,39 @@
 """spoolq: a job queue that is a directory."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spoolq.backend import Backend
+    from spoolq.errors import SpoolError
+    from spoolq.job import Job, current_job
+    from spoolq.model import JobInfo
+    from spoolq.spool import Spool
+    from spoolq.worker import Worker
+
+__all__ = ["Backend", "Job", "JobInfo", "Spool", "SpoolError", "Worker", "current_job"]
+
+# Loaded when first asked for: a command that only needs one of them starts sooner.
+_HOMES = {
+    "Backend": "spoolq.backend",
+    "Job": "spoolq.job",
+    "JobInfo": "spoolq.model",
+    "Spool": "spoolq.spool",
+    "SpoolError": "spoolq.errors",
+    "Worker": "spoolq.worker",
+    "current_job": "spoolq.job",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,5 @@
+"""`python -m spoolq` is `spoolq`."""
+
+from spoolq.cli import main
+
+main()

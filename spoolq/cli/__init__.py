@@ -1,0 +1,66 @@
+"""The command line: `spoolq` and `miniq`. Both are thin: they call the same library as programs.
+
+Errors end here, as one line on stderr and an exit code (`exits`); SPOOLQ_DEBUG=1 or --debug
+lets their traceback through.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from spoolq.cli.exits import BY_SIGNAL, NO, USAGE, Refused, exit_code
+from spoolq.cli.output import escape, say
+from spoolq.errors import SpoolError
+
+MINIQ_USAGE: Final = "usage: miniq NAME [ARGS…]"
+
+
+def main() -> None:
+    """The console script `spoolq`."""
+    sys.exit(guarded("spoolq", lambda: _spoolq(sys.argv[1:])))
+
+
+def miniq() -> None:
+    """The console script `miniq NAME ARGS…`: enqueue NAME and print the id."""
+    sys.exit(guarded("miniq", lambda: _miniq(sys.argv[1:])))
+
+
+def guarded(name: str, command: Callable[[], int]) -> int:
+    """The exit code of a command, after one line about what went wrong, if anything did."""
+    try:
+        code = command()
+        sys.stdout.flush()
+    except (SpoolError, Refused) as error:
+        if os.environ.get("SPOOLQ_DEBUG"):
+            raise
+        say(f"{name}: {escape(str(error))}")
+        return error.code if isinstance(error, Refused) else exit_code(error)
+    except BrokenPipeError:
+        # `spoolq list | head`: nobody reads on. Python would complain once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NO
+    except KeyboardInterrupt:
+        return BY_SIGNAL + 2
+    return code
+
+
+def _spoolq(words: Sequence[str]) -> int:
+    from spoolq.cli.app import run  # miniq does without Typer
+
+    return run(words)
+
+
+def _miniq(words: Sequence[str]) -> int:
+    if words in (["--help"], ["-h"]):
+        print(MINIQ_USAGE)
+        return 0
+    if not words or words[0].startswith("-"):
+        say(MINIQ_USAGE)
+        return USAGE
+    from spoolq.spool import Spool  # usage needs no spool
+
+    print(Spool().enqueue(words[0], list(words[1:])).id)
+    return 0

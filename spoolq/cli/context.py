@@ -1,0 +1,46 @@
+"""The spool a command works on, opened when it is first needed."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import typer
+
+from spoolq.cli.exits import UNUSABLE, Refused
+from spoolq.settings import Settings
+from spoolq.spool import Spool, default_root
+
+
+class Opened:
+    """What the options before the verb chose."""
+
+    def __init__(self, root: str | None, durability: str | None) -> None:
+        """`root` is the directory, None: where the environment says."""
+        self.root = root or default_root()
+        self._durability = durability or None
+
+    @cached_property
+    def spool(self) -> Spool:
+        """The spool. Raises SpoolUnavailable, or InvalidValue for a wrong durability."""
+        # A path, even if somebody calls a directory "memory:": a command outlives nothing.
+        return Spool(f"{self.root}/.", durability=self._durability)
+
+    @property
+    def directory(self) -> str:
+        """The absolute path of the spool."""
+        root = self.spool.root
+        if root is None:
+            raise Refused(UNUSABLE, f"{self.root} is no directory")
+        return root
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the spool."""
+        settings: Settings = getattr(self.spool.backend, "settings", None) or Settings()
+        return settings
+
+
+def opened(context: typer.Context) -> Opened:
+    """What the options before the verb chose, for a command."""
+    found: Opened = context.find_root().obj
+    return found

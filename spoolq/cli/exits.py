@@ -1,0 +1,34 @@
+"""Exit codes. Scripts rely on them; they never change."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from spoolq.errors import InvalidType, InvalidValue, SpoolError, SpoolUnavailable, UnknownTask
+
+DONE: Final = 0
+NO: Final = 1
+USAGE: Final = 2
+NOT_FOUND: Final = 3
+CONFLICT: Final = 4
+UNUSABLE: Final = 5
+BY_SIGNAL: Final = 128  # plus the number of the signal
+
+
+class Refused(Exception):
+    """A command ends with this exit code, after one line on stderr."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def exit_code(error: SpoolError) -> int:
+    """The exit code for an error of the library."""
+    if isinstance(error, SpoolUnavailable):
+        return UNUSABLE
+    if isinstance(error, UnknownTask):
+        return NOT_FOUND
+    if isinstance(error, InvalidType | InvalidValue):
+        return USAGE
+    return CONFLICT

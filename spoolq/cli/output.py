@@ -1,0 +1,141 @@
+"""What a command prints: data on stdout, talk on stderr, hostile text made harmless."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from spoolq.model import JSON, JobInfo
+
+TIMES: Final = (
+    *("created", "delayed", "expires", "started", "finished", "retried", "time"),
+    "notified",
+)
+HIDDEN: Final = "hidden, use --show-env"
+
+_HARMFUL: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
+
+
+def say(text: str) -> None:
+    """One line of talk."""
+    print(text, file=sys.stderr)
+
+
+def print_json(value: JSON) -> None:
+    """One JSON value on one line, in ASCII: safe in every terminal and every pipe."""
+    print(json.dumps(value))
+
+
+def job_json(job: JobInfo, *, show_env: bool = False) -> dict[str, JSON]:
+    """A job with Minion's field names; beside each time its ISO 8601 twin `<name>_at`.
+
+    The environment of a command line is left out unless it is asked for: it holds secrets.
+    """
+    value = _with_twins(asdict(job))
+    value["history"] = [_with_twins(attempt) for attempt in job.history]
+    if not show_env and "env" in job.kwargs:
+        value["kwargs"] = {**job.kwargs, "env": HIDDEN}
+    return value
+
+
+def iso(seconds: float) -> str:
+    """A time as ISO 8601 in UTC, to the microsecond."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def local(seconds: float | None) -> str:
+    """A time for people, in the time zone of this process; a dash for none."""
+    if seconds is None:
+        return "-"
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def escape(text: str, *, lines: bool = False) -> str:
+    r"""Text with everything that could steer a terminal, or fool its reader, as \x1b or \u202e.
+
+    With `lines` line ends and tabs stay.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escape_character(char, lines=lines) for char in text)
+
+
+def compact(value: JSON) -> str:
+    """A JSON value for people, on one line, escaped."""
+    return escape(json.dumps(value, ensure_ascii=False))
+
+
+def words(job: JobInfo) -> str:
+    """The task and its arguments as one would type them; a command line without its `exec`."""
+    arguments = [arg if isinstance(arg, str) else json.dumps(arg) for arg in job.args]
+    start = [] if job.task == "exec" else [job.task]
+    return " ".join(_quote(word) for word in [*start, *arguments])
+
+
+def status(job: JobInfo) -> str:
+    """How the last attempt ended, in a word or two; empty where it left no exit status."""
+    if job.exit is None:
+        return ""
+    code, signal, reason = (job.exit.get(key) for key in ("code", "signal", "reason"))
+    if reason == "exited":
+        return f"exit {code}"
+    if reason == "signaled":
+        return f"signal {signal}"
+    return str(reason)
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Columns on a terminal, cut at its width; off a terminal tabs, nothing cut, no head."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            print("\t".join(row))
+        return
+    lines = [list(head), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    width = shutil.get_terminal_size().columns
+    for line in lines:
+        text = "  ".join(cell.ljust(size) for cell, size in zip(line, widths, strict=True))
+        text = text.rstrip()
+        print(text if len(text) <= width else text[: width - 1] + "…")
+
+
+def print_fields(fields: Mapping[str, str]) -> None:
+    """Names and values, one a line."""
+    width = max(len(name) for name in fields)
+    for name, value in fields.items():
+        print(f"{name.ljust(width)}  {value}".rstrip())
+
+
+def _with_twins(value: dict[str, Any]) -> dict[str, JSON]:
+    twins: dict[str, JSON] = {}
+    for name, item in value.items():
+        twins[name] = item
+        if name in TIMES:
+            twins[f"{name}_at"] = None if item is None else iso(item)
+    return twins
+
+
+def _escape_character(char: str, *, lines: bool) -> str:
+    if lines and char in "\n\t":
+        return char
+    if char == " " or unicodedata.category(char) not in _HARMFUL:
+        return char
+    number = ord(char)
+    if char in "\n\t\r":
+        return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}[char]
+    if number < 0x100:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def _quote(word: str) -> str:
+    plain = escape(word)
+    if word and plain == word and not set(word) & set(" '\"\\$`&|;<>()*?[]#~!{}"):
+        return word
+    return json.dumps(word, ensure_ascii=False) if plain == word else f'"{plain}"'

@@ -1,0 +1,220 @@
+"""The catalog: where a job is, and which jobs there are. Reads only; tolerates change under it.
+
+A job only ever moves forward (inactive, active, settling, ended) except by a retry, so a scan in
+that order meets it unless it was retried while the scan ran; then a second scan finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from spoolq.files import names
+from spoolq.files.fs import Filesystem
+from spoolq.files.layout import Layout
+from spoolq.files.names import JobName
+from spoolq.files.places import FAILED, FINISHED, Place, Places, active, list_buckets
+from spoolq.files.tokens import Settling, Token, Tokens, parse_settling
+from spoolq.model import State
+
+
+class Found(NamedTuple):
+    """A job's file, and what its name says."""
+
+    token: Token
+    name: JobName
+
+    @property
+    def state(self) -> State:
+        return self.token.place.state
+
+    def expired(self, now: float) -> bool:
+        """Whether it is inactive and past its expiry: then nobody is shown it [147]."""
+        expires = self.name.expires
+        return expires is not None and self.state == "inactive" and expires <= names.micros(now)
+
+
+class Catalog:
+    """Look-up by id, and walks over all jobs from the newest to the oldest."""
+
+    def __init__(self, fs: Filesystem, layout: Layout, places: Places, tokens: Tokens) -> None:
+        self._fs = fs
+        self._layout = layout
+        self._places = places
+        self._tokens = tokens
+
+    # -- one job ---------------------------------------------------------------------------------
+
+    def find(self, id: int) -> Found | None:
+        """Where a job is now; None when there is no such job. A change under way is completed."""
+        if id <= 0:
+            return None
+        for _ in range(3):
+            found = self._scan(id)
+            if found is None:
+                found = self._scan(id)
+            if found is None or found.token.place.kind != "settling":
+                return found
+            self._tokens.complete(found.token.name)
+        return None
+
+    def revision(self, id: int) -> int | None:
+        """The revision of a job that is in a place; None when it is in none."""
+        found = self._scan(id)
+        return found.name.revision if found and found.token.place.kind != "settling" else None
+
+    def _scan(self, id: int) -> Found | None:
+        block, start = names.block_of(id), f"{id}."
+        for place in self._places.of_block(block):
+            found = self._look(place, block, start)
+            if found:
+                return found
+        for worker in self._fs.list(self._layout.active):
+            found = self._look(active(worker), block, start)
+            if found:
+                return found
+        for name in self._fs.list(self._layout.settling):
+            if name.startswith(start) and name.endswith(".old"):
+                under_way = self._under_way(name)
+                if under_way:
+                    return under_way
+        return self._look(FINISHED, block, start) or self._look(FAILED, block, start)
+
+    def _look(self, place: Place, block: int, start: str) -> Found | None:
+        bucket = place.bucket(self._layout, block)
+        for name in self._fs.list(bucket):
+            if name.startswith(start):
+                parsed = names.parse(name)
+                if parsed:
+                    return Found(Token(bucket, name, place), parsed)
+        return None
+
+    def _under_way(self, name: str) -> Found | None:
+        """A committed change that nobody has completed; None for an `.old` that is left over."""
+        change = parse_settling(name)
+        if change is None or not self._fs.has(
+            f"{self._layout.settling}/{name.removesuffix('.old')}.new"
+        ):
+            return None
+        return Found(Token(self._layout.settling, name, Place("settling")), _as_name(change))
+
+    # -- many jobs -------------------------------------------------------------------------------
+
+    def blocks(self, states: Iterable[State], before: int | None) -> list[int]:
+        """The blocks that may hold jobs of these states below an id, highest first."""
+        wanted, found = set(states), set[int]()
+        if "inactive" in wanted:
+            found.update(_numbers(self._fs.list(self._layout.places)))
+        if "active" in wanted or "inactive" in wanted or "finished" in wanted:
+            found.update(names.block_of(item.name.id) for item in self._active())
+        for state in ("finished", "failed"):
+            if state in wanted:
+                found.update(_numbers(self._fs.list(f"{self._layout.root}/{state}")))
+        return sorted(
+            (block for block in found if before is None or block * names.BLOCK < before),
+            reverse=True,
+        )
+
+    def walk(
+        self, states: Iterable[State], before: int | None = None, queues: set[str] | None = None
+    ) -> Iterator[Found]:
+        """Jobs of these states, highest id first, lazily: a page costs what it shows.
+
+        `queues` are encoded; they narrow the walk where the place says the queue, and leave the
+        rest for the reader of the content.
+        """
+        wanted = frozenset(states)
+        running: dict[int, list[Found]] = {}
+        for item in self._active():
+            running.setdefault(names.block_of(item.name.id), []).append(item)
+        for block in self.blocks(wanted, before):
+            found = self.block(block, wanted, running.get(block, []), queues)
+            for id_ in sorted(found, reverse=True):
+                if before is None or id_ < before:
+                    yield found[id_]
+
+    def block(
+        self,
+        block: int,
+        states: frozenset[State],
+        running: list[Found] | None = None,
+        queues: set[str] | None = None,
+    ) -> dict[int, Found]:
+        """The jobs of one block in these states, by id: of two files of a job the later one."""
+        found: dict[int, Found] = {}
+        if "inactive" in states:
+            for place in self._places.of_block(block):
+                if queues is None or place.queue in queues:
+                    self._collect(found, place, block)
+        if "active" in states:
+            if running is None:
+                running = [item for item in self._active() if names.block_of(item.name.id) == block]
+            for item in running:
+                _keep(found, item)
+        if "finished" in states:
+            self._collect(found, FINISHED, block)
+        if "failed" in states:
+            self._collect(found, FAILED, block)
+        return found
+
+    def _collect(self, found: dict[int, Found], place: Place, block: int) -> None:
+        bucket = place.bucket(self._layout, block)
+        for name in self._fs.list(bucket):
+            parsed = names.parse(name)
+            if parsed:
+                _keep(found, Found(Token(bucket, name, place), parsed))
+
+    def _active(self) -> Iterator[Found]:
+        for worker in self._fs.list(self._layout.active):
+            yield from self.of_worker(worker)
+
+    def of_worker(self, directory: str) -> Iterator[Found]:
+        """The jobs that a worker's directory holds."""
+        place = active(directory)
+        path = place.directory(self._layout)
+        for name in self._fs.list(path):
+            parsed = names.parse(name)
+            if parsed:
+                yield Found(Token(path, name, place), parsed)
+
+    def buckets(self, place: Place) -> Iterator[tuple[int, str]]:
+        """(block, directory) of every bucket of a place."""
+        found = list_buckets(self._fs, place.directory(self._layout))
+        for block in found.blocks:
+            for path in found.paths[block]:
+                yield block, path
+
+    def inactive_places(self) -> Iterator[Place]:
+        """Every place that holds, or may hold, inactive jobs now."""
+        for queue in self.queues():
+            base = f"{self._layout.inactive}/{queue}"
+            for name in self._fs.list(base):
+                if name in ("delayed", "waiting"):
+                    for key in self._fs.list(f"{base}/{name}"):
+                        yield Place(name, queue, key)
+                elif is_number(name):
+                    yield Place("ready", queue, name)
+
+    def queues(self) -> list[str]:
+        """The encoded names of the queues that have or had jobs."""
+        return [name for name in self._fs.list(self._layout.inactive) if not name.endswith(".json")]
+
+
+def is_number(name: str) -> bool:
+    """Whether a name is a whole number, perhaps negative."""
+    digits = name.removeprefix("-")
+    return digits.isascii() and digits.isdigit()
+
+
+def _numbers(found: Iterable[str]) -> Iterator[int]:
+    return (int(name) for name in found if name.isascii() and name.isdigit())
+
+
+def _keep(found: dict[int, Found], item: Found) -> None:
+    known = found.get(item.name.id)
+    if known is None or item.name.version >= known.name.version:
+        found[item.name.id] = item
+
+
+def _as_name(change: Settling) -> JobName:
+    return JobName(change.id, change.epoch, change.revision, change.nonce, *(None,) * 5, task="-")

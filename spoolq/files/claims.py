@@ -1,0 +1,279 @@
+"""Claims: who may run a job. A claim is one rename into the worker's own directory.
+
+A claimer lists the best bucket once, keeps the listing and consumes it. What it keeps is the
+front of the queue as long as the listing of `inactive/<queue>/` is the same: a new priority, and
+every publication but that of a fresh ready job, changes a name in there. A lane (one priority of
+one queue) that was found dry is looked at again each time; one that stays dry is removed, so that
+its return shows in the queue's listing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from spoolq.files import names
+from spoolq.files.catalog import Catalog, Found, is_number
+from spoolq.files.families import parse_alarm
+from spoolq.files.fs import Filesystem
+from spoolq.files.layout import Layout
+from spoolq.files.places import HOUR, Place, list_buckets
+from spoolq.files.tokens import Token
+
+_SPREAD: Final = 16  # candidates among which a claimer that lost a race picks at random
+_DRY: Final = 64  # looks at a dry lane before it is removed
+_BACKSTOP: Final = 1.0  # seconds after which a lane with jobs for others is looked through again
+
+
+class Candidate(NamedTuple):
+    """The best job of one lane: where it is, and what decides between lanes."""
+
+    priority: int
+    id: int
+    name: str
+    directory: str
+    lane: Lane
+
+
+class Lane:
+    """One priority of one queue, as this claimer keeps it, for one set of tasks."""
+
+    def __init__(
+        self, fs: Filesystem, directory: str, priority: int, tasks: frozenset[str] | None
+    ) -> None:
+        self.priority = priority
+        self.directory = directory
+        self._fs = fs
+        self._tasks = tasks
+        self._blocks: list[int] = []  # not looked at yet, highest first: the next one is popped
+        self._paths: dict[int, list[str]] = {}
+        self._kept: list[tuple[int, str, str]] = []  # (id, name, directory), last is first
+        self._lost = 0  # races lost lately
+        self._passed = -1  # blocks up to here hold nothing for these tasks
+        self._looked = 0.0
+        self.dry = 0
+
+    def best(self, now: float, elapsed: float) -> Candidate | None:
+        """The first job of the lane that has not expired; None when the lane is dry."""
+        limit = names.micros(now)
+        while True:
+            while self._kept:
+                index = self._pick()
+                id_, name, directory = self._kept[index]
+                if ".x" in name and _expires(name) <= limit:
+                    del self._kept[index]
+                    continue
+                return Candidate(self.priority, id_, name, directory, self)
+            if not self._fill(elapsed):
+                self.dry += 1
+                return None
+
+    def _pick(self) -> int:
+        """The first one, or after lost races one of the first few: else all claimers meet again."""
+        if not self._lost:
+            return -1
+        return -1 - random.randrange(min(len(self._kept), 1 + self._lost, _SPREAD))
+
+    def taken(self, candidate: Candidate, *, won: bool) -> None:
+        """This candidate is spent; a lost race makes the next pick a wider one."""
+        entry = (candidate.id, candidate.name, candidate.directory)
+        if self._kept and self._kept[-1] == entry:
+            self._kept.pop()
+        else:
+            self._kept.remove(entry)
+        self._lost = max(0, self._lost - 1) if won else min(self._lost * 2 + 2, _SPREAD)
+        if won:
+            self.dry = 0
+
+    def _fill(self, elapsed: float) -> bool:
+        """List the next bucket that holds something for these tasks. False: there is none."""
+        if not self._blocks:
+            self._list(elapsed)
+        while self._blocks:
+            block = self._blocks.pop()
+            found: list[tuple[int, str, str]] = []
+            for path in self._paths[block]:
+                listed = self._fs.list(path)
+                found += [(names.job_id(name), name, path) for name in listed if self._wanted(name)]
+                if not listed:
+                    self._remove(block, path)
+            if found:
+                found.sort(reverse=True)
+                self._kept = found
+                return True
+            self._passed = max(self._passed, block - 1)
+        return False
+
+    def _list(self, elapsed: float) -> None:
+        """Look at the lane anew, all of it now and then, else only where fresh jobs arrive."""
+        buckets = list_buckets(self._fs, self.directory)
+        self._paths = buckets.paths
+        blocks = buckets.blocks
+        if elapsed - self._looked < _BACKSTOP and self._tasks is not None:
+            blocks = [block for block in blocks if block > self._passed]
+        else:
+            self._looked, self._passed = elapsed, -1
+        self._blocks = blocks[::-1]
+
+    def _remove(self, block: int, path: str) -> None:
+        """Remove an empty bucket, unless fresh jobs may be on their way into it."""
+        if self._blocks or self.dry >= _DRY:
+            self._fs.rmdir(path)
+            above = path.rpartition("/")[0]
+            if above != self.directory:
+                self._fs.rmdir(above)  # the batch that it was part of
+        if self.dry >= _DRY:
+            self._fs.rmdir(self.directory)
+
+    def _wanted(self, name: str) -> bool:
+        return name.endswith(".json") and (
+            self._tasks is None or names.task_of(name) in self._tasks
+        )
+
+
+def _expires(name: str) -> int:
+    parsed = names.parse(name)
+    return parsed.expires if parsed and parsed.expires is not None else 1 << 62
+
+
+class Due(NamedTuple):
+    """Something in a queue's delayed jobs that becomes due: a job, or an alarm for a parent."""
+
+    at: int
+    directory: str
+    name: str
+
+
+class View:
+    """What a claimer keeps of one queue, for one set of tasks."""
+
+    def __init__(
+        self, fs: Filesystem, layout: Layout, queue: str, tasks: frozenset[str] | None
+    ) -> None:
+        self._fs = fs
+        self._layout = layout
+        self._queue = queue
+        self._tasks = tasks
+        self._directory = f"{layout.inactive}/{queue}"
+        self._listing: set[str] = set()
+        self._lanes: list[Lane] = []
+        self._due: list[Due] = []  # the nearest last
+        self._next_hour = 0
+
+    def refresh(self, now: float) -> list[Due]:
+        """Compare with the queue as it is; what is due and has to be put among the ready jobs."""
+        listing = set(self._fs.list(self._directory))
+        if listing != self._listing or now >= self._next_hour * HOUR:
+            self._rebuild(listing, now)
+        due, limit = [], names.micros(now)
+        while self._due and self._due[-1].at <= limit:
+            due.append(self._due.pop())
+        return due
+
+    def _rebuild(self, listing: set[str], now: float) -> None:
+        # RACE: listed before the lanes are; whatever is published after this changes it again.
+        self._listing = listing
+        priorities = sorted((int(name) for name in listing if is_number(name)), reverse=True)
+        self._lanes = [
+            Lane(self._fs, f"{self._directory}/{priority}", priority, self._tasks)
+            for priority in priorities
+        ]
+        self._next_hour = int(now // HOUR) + 1
+        self._due = []
+        if "delayed" in listing:
+            self._due = sorted(self._delayed(now), reverse=True)
+
+    def _delayed(self, now: float) -> list[Due]:
+        found: list[Due] = []
+        base = f"{self._directory}/delayed"
+        hours = self._fs.list(base)
+        for hour in hours:
+            if not is_number(hour) or int(hour) >= self._next_hour:
+                continue
+            buckets = list_buckets(self._fs, f"{base}/{hour}")
+            empty = True
+            for path in (path for paths in buckets.paths.values() for path in paths):
+                listed = self._fs.list(path)
+                found += [due for name in listed if (due := _due(path, name))]
+                if not listed and int(hour) < int(now // HOUR):
+                    self._fs.rmdir(path)
+                    continue
+                empty = False
+            if empty and int(hour) < int(now // HOUR):
+                self._fs.rmdir(f"{base}/{hour}")
+        if not hours:
+            self._fs.rmdir(base)
+        return found
+
+    def best(self, now: float, elapsed: float, least: int | None) -> Candidate | None:
+        """The best candidate of the queue: its highest lane that is not dry."""
+        for lane in self._lanes:
+            if least is not None and lane.priority < least:
+                return None
+            found = lane.best(now, elapsed)
+            if found:
+                return found
+        return None
+
+    @property
+    def next_due(self) -> float | None:
+        """When the next delayed job of this hour becomes due (epoch seconds)."""
+        return self._due[-1].at / 1_000_000 if self._due else None
+
+
+def _due(directory: str, name: str) -> Due | None:
+    alarm = parse_alarm(name)
+    if alarm:
+        return Due(alarm[0], directory, name)
+    parsed = names.parse(name)
+    return Due(parsed.due, directory, name) if parsed and parsed.due is not None else None
+
+
+class Claimer:
+    """Finds the best job that may run now, and claims it."""
+
+    def __init__(self, fs: Filesystem, layout: Layout, catalog: Catalog) -> None:
+        self._fs = fs
+        self._layout = layout
+        self._catalog = catalog
+        self._views: dict[tuple[str, frozenset[str] | None], View] = {}
+
+    def views(self, queues: Sequence[str], tasks: frozenset[str] | None) -> list[View]:
+        """What is kept of these queues (encoded), for these tasks (encoded)."""
+        if len(self._views) > 64:
+            self._views.clear()
+        found = []
+        for queue in dict.fromkeys(queues):
+            view = self._views.get((queue, tasks))
+            if view is None:
+                view = View(self._fs, self._layout, queue, tasks)
+                self._views[queue, tasks] = view
+            found.append(view)
+        return found
+
+    def best(
+        self, views: list[View], now: float, elapsed: float, least: int | None
+    ) -> Candidate | None:
+        """Highest priority first, then lowest id, across all the queues [38, 43]."""
+        if len(views) == 1:
+            return views[0].best(now, elapsed, least)
+        found = [c for view in views if (c := view.best(now, elapsed, least))]
+        return min(found, key=lambda c: (-c.priority, c.id)) if found else None
+
+    def claim(self, directory: str, name: str, worker: str, now: float) -> Found | None:
+        """Move a job into the worker's directory; None when somebody else was quicker.
+
+        Raises NoDirectory when the worker was declared dead and its directory removed. Not
+        synced: after power loss the job is inactive again and the lost start is not counted.
+        """
+        parsed = names.parse(name)
+        if parsed is None:
+            return None
+        mine = parsed._replace(
+            nonce=names.nonce(), due=None, expires=None, started=names.micros(now)
+        )
+        target, renamed = f"{self._layout.active}/{worker}", str(mine)
+        if not self._fs.move(f"{directory}/{name}", f"{target}/{renamed}"):
+            return None
+        return Found(Token(target, renamed, Place("active", "", worker)), mine)

@@ -1,0 +1,79 @@
+"""Numbers that are names: `ids/<kind>.<next>.<reopened>.<nonce>`.
+
+Taking a number is one rename of that very name, so two takers cannot get the same one. The
+counter of jobs carries a second number: how often a finished job has become unfinished again.
+Whoever remembers which parents are done reads it with the first, at no cost.
+"""
+
+from __future__ import annotations
+
+from spoolq.errors import SpoolUnavailable
+from spoolq.files.fs import Filesystem
+from spoolq.files.names import nonce
+
+
+class Counter:
+    """One sequence of a spool, shared by every process that uses it."""
+
+    def __init__(self, fs: Filesystem, directory: str, kind: str) -> None:
+        self._fs = fs
+        self._directory = directory
+        self._kind = kind
+        self._last = ""  # the name as this process saw it last; often still the right one
+        self._next = 1
+        self.reopened = 0
+
+    def take(self, count: int = 1) -> int:
+        """The first of `count` numbers that nobody else gets. Gaps follow when they go unused.
+
+        They are never given out again, also after power loss: on a file system that may keep a
+        later change and lose this one, the directory is synced.
+        """
+        first = self._move_on(count, 0)
+        fs = self._fs
+        if fs.durable and not fs.ordered:
+            fs.sync_directory(self._directory)
+        return first
+
+    def reopen(self) -> None:
+        """Count one finished job that is unfinished again."""
+        self._look()
+        self._move_on(0, 1)
+
+    def peek(self) -> int:
+        """The number that would be taken next; `reopened` is as fresh."""
+        self._look()
+        return self._next
+
+    def _move_on(self, count: int, reopened: int) -> int:
+        move, directory = self._fs.move, self._directory
+        while True:
+            if not self._last:
+                self._look()
+            first = self._next
+            name = f"{self._kind}.{first + count}.{self.reopened + reopened}.{nonce()}"
+            if move(f"{directory}/{self._last}", f"{directory}/{name}"):
+                self._last, self._next = name, first + count
+                self.reopened += reopened
+                return first
+            self._last = ""  # RACE: somebody else took a number
+
+    def _look(self) -> None:
+        best: tuple[int, int] | None = None
+        for _ in range(100):
+            for name in self._fs.list(self._directory):
+                kind, _, rest = name.partition(".")
+                parts = rest.split(".")
+                if kind == self._kind and len(parts) == 3:
+                    found = (int(parts[0]), int(parts[1]))
+                    if best is None or found > best:
+                        best, self._last = found, name
+            if best is not None:
+                self._next, self.reopened = best
+                return
+            # RACE: a listing may miss a name that is renamed while it runs.
+        raise SpoolUnavailable(
+            f"the counter {self._kind!r} is missing in {self._directory}; restore it as an empty "
+            f"file {self._kind}.N.0.restored with an N above every id in use",
+            self._directory,
+        )

@@ -1,0 +1,468 @@
+"""The disk: the only module that changes it.
+
+Every method says what survives power loss when it returns. With `durable=False` nothing is
+synced and nothing is promised beyond the life of the machine.
+
+The system calls that change something are attributes (`sys_rename`, …), so that a test can count
+them, fail the k-th, kill the process before or after it, or forget what was not synced.
+
+Rules from docs/format.md: a published file is never opened for writing (R2); after an error of
+rename or link a fresh listing decides, never errno (R5); existence and freshness are asked by
+listing, not by stat (R6); an fsync that failed is not tried again (R9).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, NoReturn
+
+from spoolq.errors import JobCorrupt, SpoolFull, SpoolUnavailable
+
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_NONBLOCK: a FIFO in place of a job must not hang its reader.
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+_GONE: Final = frozenset({errno.ENOENT, errno.ESTALE, errno.ENOTDIR})
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_TRIES: Final = 3
+
+# syncfs reaches the disk of these; a FUSE or sshfs mount answers 0 and does nothing.
+_SYNCFS: Final = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "tmpfs"})
+# One journal, replayed in order: what happened before a synced change survives with it.
+_ORDERED: Final = frozenset({"ext3", "ext4", "xfs", "tmpfs"})
+# Their clock is this host's clock.
+_LOCAL: Final = _SYNCFS | {"overlay", "ramfs", "bcachefs"}
+
+
+class NoDirectory(Exception):  # noqa: N818  # a signal between modules, not an error for callers
+    """The target's directory is not there; the source still is."""
+
+
+class Filesystem:
+    """System calls on absolute paths, with the promises the protocol is built on."""
+
+    sys_open: Callable[..., int] = staticmethod(os.open)
+    sys_write: Callable[..., int] = staticmethod(os.write)
+    sys_fsync: Callable[..., None] = staticmethod(os.fsync)
+    sys_chmod: Callable[..., None] = staticmethod(os.chmod)
+    sys_chown: Callable[..., None] = staticmethod(os.chown)
+    sys_rename: Callable[..., None] = staticmethod(os.rename)
+    sys_link: Callable[..., None] = staticmethod(os.link)
+    sys_unlink: Callable[..., None] = staticmethod(os.unlink)
+    sys_mkdir: Callable[..., None] = staticmethod(os.mkdir)
+    sys_rmdir: Callable[..., None] = staticmethod(os.rmdir)
+    sys_utime: Callable[..., None] = staticmethod(os.utime)
+    sys_fallocate: Callable[..., None] = staticmethod(os.posix_fallocate)
+    sys_syncfs: Callable[[int], None]
+
+    def __init__(self, root: str, *, durable: bool = True, shared: bool = False) -> None:
+        self.root = root
+        self.durable = durable
+        self.shared = shared
+        self.kind = mount_type(root)
+        self.ordered = self.kind in _ORDERED
+        self.local = self.kind in _LOCAL
+        self.file_mode = 0o660 if shared else 0o600
+        self.directory_mode = 0o2770 if shared else 0o700
+        self.owner: tuple[int, int] | None = None
+        """uid and gid that what is made here shall have, when root works for the spool's owner."""
+        self.ballast = os.path.join(root, "reserve", "ballast")
+        self.sys_syncfs = _syncfs
+
+    # -- changes ---------------------------------------------------------------------------------
+
+    def create(self, path: str, data: bytes, *, sync: bool = True, urgent: bool = False) -> None:
+        """Make a new file with this content; it must not exist.
+
+        After return its content survives power loss if `sync`; its name only once its directory
+        is synced. On a full disk an `urgent` one, the outcome of a job that ran, uses the ballast.
+        """
+        try:
+            self._create(path, data, sync=sync and self.durable)
+        except OSError as error:
+            self._discard(path)
+            if urgent and error.errno in _FULL and self.release_ballast():
+                self.create(path, data, sync=sync)
+                return
+            self._refuse("write", path, error)
+
+    def _create(self, path: str, data: bytes, *, sync: bool) -> None:
+        fd = self.sys_open(path, _CREATE, self.file_mode)
+        try:
+            if self.shared or self.owner:
+                self._hand_over(fd, self.file_mode)
+            written = self.sys_write(fd, data)
+            while written < len(data):
+                written += self.sys_write(fd, data[written:])
+            if sync:
+                self.sys_fsync(fd)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+            raise
+        os.close(fd)  # its error counts: NFS reports a full disk here
+
+    def move(self, source: str, target: str, *, private: bool = False) -> bool:
+        """Rename a file to a name that nothing has had. False: somebody else moved it first.
+
+        Atomic. It survives power loss once either directory is synced. `private` says that
+        nobody but the caller knows the source: then a source that is gone means the rename
+        happened, its reply was lost, and somebody has moved the target on. Raises NoDirectory
+        when the target's directory is missing and the source is still there.
+        """
+        try:
+            self.sys_rename(source, target)
+        except OSError as error:
+            return self._moved(source, target, error, private=private)
+        return True
+
+    def _moved(self, source: str, target: str, error: OSError, *, private: bool) -> bool:
+        """What became of a rename that reported an error: the listings say (R5, faults 28, 29)."""
+        for _ in range(_TRIES):
+            if self.has(target):
+                return True
+            if error.errno not in _GONE and error.errno not in _FULL:
+                self._refuse("move", f"{source} to {target}", error)
+            if not self.has(source):
+                return private
+            if error.errno in _FULL:
+                if not self.release_ballast():
+                    self._refuse("move", f"{source} to {target}", error)
+            elif not self.is_directory(os.path.dirname(target)):
+                raise NoDirectory(target)
+            try:
+                self.sys_rename(source, target)
+            except OSError as again:
+                error = again
+            else:
+                return True
+        self._refuse("move", f"{source} to {target}", error)
+
+    def link(self, source: str, target: str) -> bool:
+        """Give a file a second name, unless the name is taken: a compare-and-swap. False: taken."""
+        try:
+            self.sys_link(source, target)
+        except FileExistsError:
+            # A lost reply reports EEXIST for a link that happened: the inode decides.
+            return self._same(source, target)
+        except OSError as error:
+            if self.has(target):
+                return self._same(source, target)
+            self._refuse("link", f"{source} to {target}", error)
+        return True
+
+    def _same(self, source: str, target: str) -> bool:
+        try:
+            return os.path.samestat(os.lstat(source), os.lstat(target))
+        except OSError:
+            return False
+
+    def unlink(self, path: str) -> bool:
+        """Remove a file. False when it was gone. Survives power loss once its directory is synced."""
+        try:
+            self.sys_unlink(path)
+        except OSError as error:
+            if error.errno in _GONE:
+                return False
+            self._refuse("remove", path, error)
+        return True
+
+    def mark(self, path: str) -> bool:
+        """Make an empty file, with its missing directories. False when it was there.
+
+        Survives power loss after return.
+        """
+        try:
+            self._create(path, b"", sync=False)
+        except FileExistsError:
+            return False
+        except FileNotFoundError:
+            self.mkdir(os.path.dirname(path))
+            return self.mark(path)
+        except OSError as error:
+            self._refuse("write", path, error)
+        self.sync_directory(os.path.dirname(path))
+        return True
+
+    def mkdir(self, path: str) -> bool:
+        """Make a directory and its missing parents. False when it was there.
+
+        Survives power loss after return: jobs are about to be put into it.
+        """
+        try:
+            self.sys_mkdir(path, self.directory_mode)
+        except FileExistsError:
+            return False
+        except FileNotFoundError:
+            parent = os.path.dirname(path)
+            if len(parent) < len(self.root):
+                raise SpoolUnavailable(f"the spool {self.root} is gone", self.root) from None
+            self.mkdir(parent)
+            return self.mkdir(path)
+        except OSError as error:
+            self._refuse("make the directory", path, error)
+        if self.shared or self.owner:
+            self._hand_over(path, self.directory_mode)
+        self.sync_directory(os.path.dirname(path))
+        return True
+
+    def rmdir(self, path: str) -> bool:
+        """Remove an empty directory. False when it is not empty or was gone.
+
+        Only this closes a directory to late comers: one that is renamed away still receives
+        files from a host that has it in its cache (R10).
+        """
+        try:
+            self.sys_rmdir(path)
+        except OSError as error:
+            if error.errno in _GONE or error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                return False
+            self._refuse("remove the directory", path, error)
+        return True
+
+    def publish_directory(self, source: str, target: str) -> None:
+        """Rename a private directory to a name that nothing has: all of its files at once."""
+        try:
+            self.sys_rename(source, target)
+        except OSError as error:
+            if not self.has(target) or self.is_directory(source):
+                if error.errno in _GONE and not self.is_directory(os.path.dirname(target)):
+                    raise NoDirectory(target) from None
+                self._refuse("publish", target, error)
+
+    def touch_directory(self, path: str) -> None:
+        """Make every client list this directory anew: an NFS client may keep a listing without
+        the newest name when two changes fell into one tick of the server's clock."""
+        with contextlib.suppress(OSError):  # a hint; the next change of the directory does it too
+            self.sys_utime(path)
+
+    def sync_directory(self, path: str) -> None:
+        """Names made, moved or removed in this directory before the call survive power loss."""
+        if not self.durable:
+            return
+        try:
+            fd = os.open(path, _DIRECTORY)
+        except FileNotFoundError:
+            return  # RACE: emptied and removed by a claimer; what was in it has moved on
+        except OSError as error:
+            self._refuse("open", path, error)
+        try:
+            self.sys_fsync(fd)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some FUSE file systems
+                self._refuse("sync", path, error)
+        finally:
+            os.close(fd)
+
+    def sync_files(self, paths: Iterable[str]) -> None:
+        """The content of these files, just created without sync, survives power loss."""
+        if not self.durable:
+            return
+        if self.kind in _SYNCFS:
+            fd = os.open(self.root, _DIRECTORY)
+            try:
+                self.sys_syncfs(fd)
+            except OSError:
+                # syncfs reports the failure of any file of the file system: ask for ours.
+                pass
+            else:
+                return
+            finally:
+                os.close(fd)
+        for path in paths:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                self.sys_fsync(fd)
+            except OSError as error:
+                self._refuse("sync", path, error)
+            finally:
+                os.close(fd)
+
+    def _hand_over(self, target: str | int, mode: int) -> None:
+        """Give something new the mode that the umask took away, and the owner of the spool."""
+        if self.owner:
+            self.sys_chown(target, *self.owner)
+        self.sys_chmod(target, mode)
+
+    def _discard(self, path: str) -> None:
+        with contextlib.suppress(OSError):  # an unfinished private file: repair collects it too
+            self.sys_unlink(path)
+
+    # -- the full disk ---------------------------------------------------------------------------
+
+    def make_ballast(self, size: int) -> None:
+        """Set `size` bytes aside, so that jobs which run can end when the disk is full."""
+        if size <= 0 or self.has(self.ballast):
+            return
+        try:
+            fd = self.sys_open(self.ballast, _CREATE, self.file_mode)
+        except OSError:
+            return  # no space for it is no reason to refuse work: the low-water mark does that
+        try:
+            self.sys_fallocate(fd, 0, size)
+        except OSError:
+            self._discard(self.ballast)
+        finally:
+            os.close(fd)
+
+    def release_ballast(self) -> bool:
+        """Give the reserve back to the file system. False when it was gone already."""
+        try:
+            self.sys_unlink(self.ballast)
+        except OSError:
+            return False
+        with contextlib.suppress(SpoolUnavailable):
+            self.sync_directory(os.path.dirname(self.ballast))  # ext4 frees blocks at the commit
+        return True
+
+    def space(self) -> tuple[int, int, int]:
+        """Free bytes, all bytes, free inodes (a large number where there is no such limit)."""
+        try:
+            answer = os.statvfs(self.root)
+        except OSError as error:
+            self._refuse("look at", self.root, error)
+        inodes = answer.f_favail if answer.f_files else 1 << 40
+        return answer.f_bavail * answer.f_frsize, answer.f_blocks * answer.f_frsize, inodes
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def list(self, path: str) -> list[str]:
+        """The names in a directory, as they are now, unordered; [] when it is gone.
+
+        Opens the directory anew: a kept descriptor shows an NFS client's past. Names that are no
+        UTF-8 come with surrogates, which no grammar admits.
+        """
+        try:
+            return os.listdir(path)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            if error.errno in (errno.ENOTDIR, errno.ESTALE):
+                return []
+            self._refuse("list", path, error)
+
+    def has(self, path: str) -> bool:
+        """Whether a fresh listing of its directory shows this name."""
+        directory, name = os.path.split(path)
+        return name in self.list(directory)
+
+    def is_directory(self, path: str) -> bool:
+        """Whether there is a directory of this name; links are not followed."""
+        try:
+            return stat.S_ISDIR(os.lstat(path).st_mode)
+        except OSError:
+            return False
+
+    def changed(self, path: str) -> tuple[int, int]:
+        """(inode, mtime in ns) of a directory, (0, 0) when it is gone: a hint for caches."""
+        try:
+            found = os.stat(path)
+        except OSError:
+            return (0, 0)
+        return (found.st_ino, found.st_mtime_ns)
+
+    def modified(self, path: str) -> float | None:
+        """When the file's content last changed, by the file system's clock; None when gone."""
+        try:
+            return os.lstat(path).st_mtime
+        except OSError:
+            return None
+
+    def read(self, path: str, limit: int, *, linked: bool = False) -> bytes | None:
+        """The content of a file; None when it is gone.
+
+        Raises JobCorrupt for anything but a regular file of at most `limit` bytes with one name
+        (`linked` allows two, for what `link` publishes), without reading it.
+        """
+        try:
+            fd = os.open(path, _READ)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno == errno.ESTALE:
+                return None
+            if error.errno == errno.ELOOP:
+                raise JobCorrupt("it is a symbolic link") from None
+            if error.errno in (errno.ENXIO, errno.ENODEV):
+                raise JobCorrupt("it is a socket or a device") from None
+            self._refuse("open", path, error)
+        try:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
+                raise JobCorrupt("it is no regular file")
+            if found.st_size > limit:
+                raise JobCorrupt(f"it is larger than {limit} bytes")
+            if found.st_nlink > 1 and not linked:
+                raise JobCorrupt("it has a second name (a hard link)")
+            data = os.read(fd, found.st_size + 1)
+            while len(data) < found.st_size:
+                more = os.read(fd, found.st_size - len(data))
+                if not more:
+                    break
+                data += more
+        except OSError as error:
+            if error.errno == errno.ESTALE:
+                return None
+            self._refuse("read", path, error)
+        finally:
+            os.close(fd)
+        return data
+
+    def server_time(self, probe: str) -> float:
+        """The time by the clock of the file server: a directory made and removed at `probe`.
+
+        A directory, because a file under an NFSv4 delegation may show the client's clock.
+        """
+        self.mkdir(probe)
+        try:
+            return os.lstat(probe).st_mtime
+        finally:
+            self.rmdir(probe)
+
+    def walk(self, path: str) -> Iterator[str]:
+        """Every file below a directory, deepest directories last; links are not followed."""
+        for name in self.list(path):
+            below = os.path.join(path, name)
+            if self.is_directory(below):
+                yield from self.walk(below)
+            else:
+                yield below
+
+    def _refuse(self, verb: str, path: str, error: OSError) -> NoReturn:
+        reason = error.strerror or str(error)
+        if error.errno in _FULL:
+            raise SpoolFull(
+                f"cannot {verb} {path}: {reason}; make room on the file system of {self.root}", path
+            ) from error
+        raise SpoolUnavailable(f"cannot {verb} {path}: {reason}", path) from error
+
+
+def mount_type(path: str) -> str:
+    """The type of the file system that holds a path, from /proc/self/mountinfo; "" if unknown."""
+    path = os.path.realpath(path)
+    best, kind = "", ""
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+            for line in lines:
+                fields, _, rest = line.partition(" - ")
+                point = fields.split(" ")[4].encode("latin-1", "replace").decode("unicode_escape")
+                inside = path == point or path.startswith(point.rstrip("/") + "/")
+                if inside and len(point) >= len(best):
+                    best, kind = point, rest.split(" ")[0]
+    except OSError:
+        return ""
+    return kind
+
+
+def _syncfs(fd: int) -> None:
+    import ctypes  # 5 ms, for batches only
+
+    libc: Any = ctypes.CDLL(None, use_errno=True)
+    if libc.syncfs(fd) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

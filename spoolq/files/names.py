@@ -1,0 +1,201 @@
+"""Names: how a job's file, and a user's string, is written as one path component.
+
+    <id>.<epoch>.<revision>.<nonce>[.d<due>][.x<expiry>][.s<started>][.f<finished>][.p<parents>]
+        .<task>.json
+
+`id` is unpadded and in front, so that `ls 17.*` finds job 17. `epoch` counts how often the job
+became claimable: it is the fence. `revision` counts changes of content: of two files of one job
+the higher revision is the later one. `nonce` is the actor that put the file there, so a name is
+used once, ever (R1 of docs/format.md). Times are microseconds since the epoch. `parents` is a
+digest of the list of parents, the same for all jobs that have the same list. The task is encoded with `encode`, which leaves no dot, slash or control character in it.
+
+Pure: no disk. Every name is made and parsed here.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import re
+import string
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+BLOCK: Final = 256
+"""Ids of one bucket or shard. Listing 256 names costs 60 µs and 1,024 cost 260: a look-up lists
+one such directory, and must stay below 200 µs."""
+
+_PLAIN: Final = frozenset(string.ascii_letters + string.digits + "_-")
+_LONGEST: Final = 100  # of an encoded string; a name has to fit into 255 bytes beside its numbers
+_NAME: Final = re.compile(
+    r"([0-9]{1,19})\.([0-9]{1,9})\.([0-9]{1,9})\.([0-9a-z]{1,32})"
+    r"(?:\.d(-?[0-9]{1,18}))?(?:\.x(-?[0-9]{1,18}))?(?:\.s(-?[0-9]{1,18}))?(?:\.f(-?[0-9]{1,18}))?"
+    r"(?:\.p([0-9a-f]{10}))?"
+    r"\.([A-Za-z0-9_%~-]{1,140})\.json",
+    re.ASCII,
+)
+
+
+class JobName(NamedTuple):
+    """A job's file name, taken apart. Times are µs since the epoch, None where not there."""
+
+    id: int
+    epoch: int
+    revision: int
+    nonce: str
+    due: int | None
+    expires: int | None
+    started: int | None
+    finished: int | None
+    family: str | None
+    task: str  # encoded
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Orders the files of one job: the higher is the later."""
+        return (self.revision, self.epoch)
+
+    def __str__(self) -> str:
+        parts = [f"{self.id}.{self.epoch}.{self.revision}.{self.nonce}"]
+        if self.due is not None:
+            parts.append(f"d{self.due}")
+        if self.expires is not None:
+            parts.append(f"x{self.expires}")
+        if self.started is not None:
+            parts.append(f"s{self.started}")
+        if self.finished is not None:
+            parts.append(f"f{self.finished}")
+        if self.family is not None:
+            parts.append(f"p{self.family}")
+        return f"{'.'.join(parts)}.{self.task}.json"
+
+
+def parse(name: str) -> JobName | None:
+    """The parts of a job's file name; None for a name that is not in the grammar."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    id_, epoch, revision, nonce, due, expires, started, finished, family, task = match.groups()
+    return JobName(
+        int(id_),
+        int(epoch),
+        int(revision),
+        nonce,
+        None if due is None else int(due),
+        None if expires is None else int(expires),
+        None if started is None else int(started),
+        None if finished is None else int(finished),
+        family,
+        task,
+    )
+
+
+def job_id(name: str) -> int:
+    """The id in front of a name that is in the grammar; -1 for any other."""
+    digits = name[: name.find(".")]
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 20 else -1
+
+
+def task_of(name: str) -> str:
+    """The encoded task of a name that is in the grammar."""
+    return name[name.rfind(".", 0, -5) + 1 : -5]
+
+
+def encode(text: str) -> str:
+    """A user's string as one path component.
+
+    Letters, digits, `_` and `-` stay, other bytes of its UTF-8 become %XX, the empty string is a
+    lone `%`. What would be longer than 100 characters ends in `~` and 32 digits of its SHA-256
+    instead: then `decode` cannot give it back, and the job's content has to be asked.
+    """
+    if _PLAIN.issuperset(text) and 0 < len(text) <= _LONGEST:
+        return text
+    if not text:
+        return "%"
+    data = text.encode("utf-8", "surrogatepass")
+    encoded = "".join(chr(byte) if chr(byte) in _PLAIN else f"%{byte:02X}" for byte in data)
+    if len(encoded) <= _LONGEST:
+        return encoded
+    head = re.sub(r"%[0-9A-F]?$", "", encoded[:60])
+    return f"{head}~{hashlib.sha256(data).hexdigest()[:32]}"
+
+
+def decode(encoded: str) -> str | None:
+    """The string behind `encode`; None when only its digest is left, or it is no such name."""
+    if "~" in encoded:
+        return None
+    if encoded == "%":
+        return ""
+    if not re.fullmatch(r"(?:[A-Za-z0-9_-]|%[0-9A-F]{2})+", encoded, re.ASCII):
+        return None
+    data = re.sub(rb"%([0-9A-F]{2})", lambda m: bytes([int(m[1], 16)]), encoded.encode("ascii"))
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return None
+
+
+def family(parents: list[int]) -> str:
+    """The digest that all children with this list of parents carry in their names."""
+    if len(parents) <= 100:
+        return _family(tuple(parents))
+    return _digest(parents)
+
+
+@functools.lru_cache(256)
+def _family(parents: tuple[int, ...]) -> str:
+    return _digest(parents)
+
+
+def _digest(parents: Iterable[int]) -> str:
+    text = ",".join(map(str, parents))
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def micros(seconds: float) -> int:
+    """Seconds as the µs that names carry."""
+    return round(seconds * 1_000_000)
+
+
+def block_of(id: int) -> int:
+    """The bucket or shard of a job."""
+    return id // BLOCK
+
+
+class _Nonce:
+    """This process as an actor: 48 random bits, and how many names it has made."""
+
+    __slots__ = ("count", "prefix")
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        self.prefix = _base36(int.from_bytes(os.urandom(6)))
+        self.count = 0
+
+
+def _base36(number: int) -> str:
+    digits = string.digits + string.ascii_lowercase
+    text = ""
+    for _ in range(10):
+        number, rest = divmod(number, 36)
+        text += digits[rest]
+    return text
+
+
+_actor = _Nonce()
+# A forked child is another actor: with its parent's nonce it could make the same name again.
+os.register_at_fork(after_in_child=_actor.renew)
+
+
+def nonce() -> str:
+    """A string that no other call, in any process on any host, returns."""
+    _actor.count += 1
+    return f"{_actor.prefix}{_actor.count:x}"
+
+
+def actor() -> str:
+    """The part of `nonce` that stays the same in this process."""
+    return _actor.prefix

@@ -1,0 +1,228 @@
+"""Publication: new jobs, and where a job that becomes inactive goes.
+
+A fresh job is complete and synced under a private name in `tmp/` before one rename gives it its
+place. Every publication but that of a fresh job that is ready now moves the queue's generation
+on: `inactive/<queue>/generation.<n>.<nonce>`. Claimers keep listings, and consume them as long as
+the queue's own listing is the same: ids only grow, so a fresh job comes behind what they keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from spoolq.errors import SpoolFull
+from spoolq.files import names, records
+from spoolq.files.counters import Counter
+from spoolq.files.families import Families, alarm_name, alarm_place
+from spoolq.files.fs import Filesystem, NoDirectory
+from spoolq.files.layout import Layout
+from spoolq.files.places import Place, Places, delayed, job_name, ready, waiting
+from spoolq.files.tokens import Token, Tokens
+from spoolq.transitions import Record
+
+_GENERATION = "generation."
+_MIN_INODES = 1000
+_CHECK_EVERY = 256  # enqueues between two looks at the free space
+
+
+class Publisher:
+    """Puts jobs into the places where claimers look."""
+
+    def __init__(
+        self,
+        fs: Filesystem,
+        layout: Layout,
+        places: Places,
+        tokens: Tokens,
+        families: Families,
+        counter: Counter,
+        low_water: int,
+    ) -> None:
+        self._fs = fs
+        self._layout = layout
+        self._places = places
+        self._tokens = tokens
+        self._families = families
+        self._counter = counter
+        self._low_water = low_water
+        self._until_check = 0
+
+    # -- new jobs --------------------------------------------------------------------------------
+
+    def enqueue(self, record: Record, now: float) -> int:
+        """Publish a new job; its id. Survives power loss after return."""
+        self._check_space()
+        body = records.encode_body(record)  # refuses before an id is taken
+        id_ = self._counter.take()
+        record["id"] = id_
+        fs, nonce = self._fs, names.nonce()
+        staged = f"{self._layout.tmp}/{id_}.{nonce}"
+        # CRASH: dying here leaves a private file; repair collects it when it is old.
+        fs.create(staged, records.seal(body, id_))
+        place = self.place(record, now)
+        token = self._place_new(staged, record, place, nonce)
+        if token is None:
+            return id_  # RACE: published, its reply lost, and already claimed
+        fs.sync_directory(token.directory)
+        if place.kind != "ready":
+            self.settle_in(token, record, now)
+        return id_
+
+    def _place_new(self, staged: str, record: Record, place: Place, nonce: str) -> Token | None:
+        name = str(job_name(record, place, 0, 0, nonce))
+        block = names.block_of(record["id"])
+        while True:
+            bucket = self._places.made(place, block) or self._places.make(place, block)
+            try:
+                if self._fs.move(staged, f"{bucket}/{name}", private=True):
+                    return Token(bucket, name, place)
+            except NoDirectory:
+                self._places.forget(place, block)  # RACE: emptied and removed by a claimer
+            else:
+                return None
+
+    def enqueue_many(self, batch: Sequence[Record], now: float) -> list[int]:
+        """Publish jobs that share queue, priority, delay and parents: one rename shows them all."""
+        if not batch:
+            return []
+        self._check_space(len(batch))
+        bodies = [records.encode_body(record) for record in batch]
+        first = self._counter.take(len(batch))
+        ids = list(range(first, first + len(batch)))
+        for id_, record in zip(ids, batch, strict=True):
+            record["id"] = id_
+        place = self.place(batch[0], now)
+        if place.kind == "waiting":
+            for record in batch:
+                self._families.mark(record)
+        nonce = names.nonce()
+        staged = f"{self._layout.tmp}/batch.{nonce}"
+        self._stage(staged, batch, bodies, place, nonce)
+        place = place._replace(batch=f"b{first}-{ids[-1]}-{nonce}")
+        self._publish_batch(staged, place, ids)
+        if place.kind != "ready":
+            last = Token(place.bucket(self._layout, names.block_of(first)), "", place)
+            self.settle_in(last, batch[0], now)
+        return ids
+
+    def _stage(
+        self, staged: str, batch: Sequence[Record], bodies: list[bytes], place: Place, nonce: str
+    ) -> None:
+        """Write a batch under a private directory, as it will be published, and sync it once."""
+        fs = self._fs
+        fs.mkdir(staged)
+        written, bucket, block = [], "", -1
+        for record, body in zip(batch, bodies, strict=True):
+            id_ = record["id"]
+            if names.block_of(id_) != block:
+                block = names.block_of(id_)
+                bucket = f"{staged}/{block}"
+                fs.mkdir(bucket)
+            path = f"{bucket}/{job_name(record, place, 0, 0, nonce)}"
+            fs.create(path, records.seal(body, id_), sync=False)
+            written.append(path)
+        fs.sync_files(written)
+        for name in fs.list(staged):
+            fs.sync_directory(f"{staged}/{name}")
+
+    def _publish_batch(self, staged: str, place: Place, ids: list[int]) -> None:
+        fs, layout = self._fs, self._layout
+        for block in range(names.block_of(ids[0]), names.block_of(ids[-1]) + 1):
+            fs.mark(f"{layout.places}/{block}/{place.code}")
+        target = place.directory(layout)
+        above = place._replace(batch="").directory(layout)
+        while True:
+            fs.mkdir(above)
+            try:
+                fs.publish_directory(staged, target)
+            except NoDirectory:
+                continue  # RACE: a claimer removed the empty directory above
+            break
+        fs.sync_directory(above)
+
+    def _check_space(self, count: int = 1) -> None:
+        """Refuse new work below the low-water mark: jobs that run must still be able to end."""
+        self._until_check -= count
+        if self._until_check > 0:
+            return
+        self._until_check = _CHECK_EVERY
+        free, _, inodes = self._fs.space()
+        if free < self._low_water or inodes < _MIN_INODES:
+            self._until_check = 0
+            raise SpoolFull(
+                f"{self._fs.root} is full: {free} bytes and {inodes} files are free, and below "
+                f"{self._low_water} bytes or {_MIN_INODES} files no new job is taken in; make room",
+                self._fs.root,
+            )
+
+    # -- places ----------------------------------------------------------------------------------
+
+    def place(self, record: Record, now: float) -> Place:
+        """Where an inactive job with this record belongs now; its parents are told of it."""
+        if record["parents"]:
+            self._families.mark(record)
+            blocking = self._families.blocking(record, now)
+            if blocking:
+                return waiting(record["queue"], blocking.name.id)
+        if record["delayed"] > now:
+            return delayed(record["queue"], record["delayed"])
+        return ready(record["queue"], record["priority"])
+
+    def settle_in(self, token: Token, record: Record, now: float) -> None:
+        """After a publication that is not of a fresh ready job: tell the claimers, and let a
+        child look at its parent once more (the other half of store-then-list)."""
+        place = token.place
+        if place.kind == "waiting":
+            parent = int(place.key)
+            blocking = self._families.blocking(record, now)
+            if blocking is None or blocking.name.id != parent:
+                self.release(parent, now)
+            elif blocking.name.expires is not None:
+                self._set_alarm(place.queue, parent, blocking.name.expires)
+        else:
+            self.bump(place.queue)
+
+    def _set_alarm(self, queue: str, parent: int, due: int) -> None:
+        place = alarm_place(queue, due / 1_000_000)
+        bucket = place.bucket(self._layout, names.block_of(parent))
+        self._fs.mark(f"{bucket}/{alarm_name(parent, due)}")
+        self.bump(queue)
+
+    def bump(self, queue: str) -> None:
+        """Move a queue's generation on: what claimers keep of it is not the front any more.
+
+        Losing the rename is as good as winning it: who won did it after this publication.
+        """
+        directory = f"{self._layout.inactive}/{queue}"
+        for name in self._fs.list(directory):
+            if name.startswith(_GENERATION):
+                number = name.split(".")[1]
+                after = f"{_GENERATION}{int(number) + 1}.{names.nonce()}"
+                self._fs.move(f"{directory}/{name}", f"{directory}/{after}")
+                return
+        self._fs.mark(f"{directory}/{_GENERATION}0.{names.nonce()}")
+
+    # -- waiting children ------------------------------------------------------------------------
+
+    def release(self, parent: int, now: float) -> None:
+        """Move the children that lie under this parent on, each to where it belongs now.
+
+        Called after whatever may have done the parent; for one that is not done it changes
+        nothing. Any number of callers may do it at once: each move is one rename.
+        """
+        for found in self._families.waiting(parent):
+            record = self._tokens.read_or_none(found.token)
+            if record is not None:
+                self.replace(found.token, found.name, record, now)
+
+    def replace(self, token: Token, name: names.JobName, record: Record, now: float) -> bool:
+        """Move an inactive job to the place where it belongs now. False: it is there, or gone."""
+        place = self.place(record, now)
+        if place == token.place._replace(batch=""):
+            return False
+        moved = self._tokens.put(token.path, record, place, name.epoch, name.revision, name.nonce)
+        if moved is None:
+            return False
+        # Not synced: after power loss it lies where it was, and is moved again.
+        self.settle_in(moved, record, now)
+        return True

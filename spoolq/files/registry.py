@@ -1,0 +1,306 @@
+"""Workers: who is registered, who is alive, and what was said to them.
+
+    workers/<worker>.<beat>.<time in µs>    the registration; a heartbeat renames it
+    workers/<worker>.status.<n>             what the worker says of itself, newest n
+    active/<worker>/                        what it performs
+    commands/<worker>/                      what it was told
+
+`<worker>` is `<id>-<32 hex digits>`: the id for people, 128 random bits so that no directory is
+ever a worker's again. Liveness is a name that changes: to declare a worker dead is to move away
+the very name of its last heartbeat, so of a beat and a declaration one loses (R7).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from spoolq.errors import JobCorrupt
+from spoolq.files import names, records
+from spoolq.files.catalog import Catalog
+from spoolq.files.counters import Counter
+from spoolq.files.fs import Filesystem
+from spoolq.files.layout import Layout
+from spoolq.model import JSON, WorkerInfo
+
+_LIMIT = 1024 * 1024  # bytes of one status or command
+
+
+class Entry(NamedTuple):
+    """A registration: its worker, its last heartbeat, and the name that carries both."""
+
+    worker: str
+    id: int
+    beat: int
+    notified: float
+    name: str
+
+
+class Registry:
+    """The workers of one spool."""
+
+    def __init__(self, fs: Filesystem, layout: Layout, catalog: Catalog, counter: Counter) -> None:
+        self._fs = fs
+        self._layout = layout
+        self._catalog = catalog
+        self._counter = counter
+        self._mine: dict[int, Entry] = {}  # registrations this process has made or renewed
+        self._statuses: dict[str, str] = {}
+        self._sent = 0
+
+    # -- registration ----------------------------------------------------------------------------
+
+    def register(self, worker_id: int | None, status: Mapping[str, JSON] | None, now: float) -> int:
+        """Register a worker, or send its heartbeat; its id [194-200]."""
+        entry = self._renew(worker_id, now) if worker_id is not None else None
+        if entry is None:
+            entry = self._enter(worker_id, now)
+        self._mine[entry.id] = entry
+        if status is not None:
+            self._publish_status(entry.worker, status)
+        return entry.id
+
+    def _renew(self, worker_id: int, now: float) -> Entry | None:
+        """Rename the registration to its next beat; None when it is not there any more."""
+        entry = self._mine.get(worker_id) or self.entry(worker_id)
+        while entry:
+            after = entry._replace(beat=entry.beat + 1, notified=now)
+            after = after._replace(name=_entry_name(after))
+            if self._fs.move(
+                f"{self._layout.workers}/{entry.name}", f"{self._layout.workers}/{after.name}"
+            ):
+                return after
+            # RACE: another thread beat for the same worker, or it was declared dead.
+            self._mine.pop(worker_id, None)
+            entry = self.entry(worker_id)
+        return None
+
+    def _enter(self, worker_id: int | None, now: float) -> Entry:
+        id_ = self._counter.take() if worker_id is None else worker_id
+        worker = f"{id_}-{secrets.token_hex(16)}"
+        entry = Entry(worker, id_, 0, now, "")
+        entry = entry._replace(name=_entry_name(entry))
+        staged = f"{self._layout.tmp}/worker.{worker}"
+        self._fs.create(staged, json.dumps({**this_process(), "started": now}).encode())
+        # The registration comes first: a directory in active/ without one is a dead worker's.
+        self._fs.move(staged, f"{self._layout.workers}/{entry.name}", private=True)
+        self._fs.mkdir(f"{self._layout.commands}/{worker}")
+        self._fs.mkdir(f"{self._layout.active}/{worker}")
+        return entry
+
+    def _publish_status(self, worker: str, status: Mapping[str, JSON]) -> None:
+        data = records.encode_json(dict(status), "status")
+        if self._statuses.get(worker) == data.decode():
+            return
+        prefix = f"{worker}.status."
+        old = [name for name in self._fs.list(self._layout.workers) if name.startswith(prefix)]
+        number = 1 + max((int(name[len(prefix) :].split(".")[0]) for name in old), default=0)
+        staged = f"{self._layout.tmp}/status.{names.nonce()}"
+        self._fs.create(staged, data, sync=False)
+        target = f"{self._layout.workers}/{prefix}{number}.{names.nonce()}"
+        self._fs.move(staged, target, private=True)
+        for name in old:
+            self._fs.unlink(f"{self._layout.workers}/{name}")
+        self._statuses[worker] = data.decode()
+
+    def unregister(self, worker_id: int) -> None:
+        """Take a worker off the registry; unknown ones are none already [198]."""
+        self._mine.pop(worker_id, None)
+        for entry in self.entries():
+            if entry.id == worker_id:
+                self.declare_dead(entry)
+                # Empty, unless it still performs something: then repair fails that [211].
+                self._fs.rmdir(f"{self._layout.active}/{entry.worker}")
+
+    def declare_dead(self, entry: Entry) -> bool:
+        """Move this very heartbeat away; False when the worker beat meanwhile, or is gone."""
+        fs, layout = self._fs, self._layout
+        gone = f"{layout.trash}/{entry.name}.{names.nonce()}"
+        if not fs.move(f"{layout.workers}/{entry.name}", gone):
+            return False
+        fs.unlink(gone)
+        self.clean(entry.worker)
+        return True
+
+    def clean(self, worker: str) -> None:
+        """Remove the status and the inbox of a worker that is not registered any more."""
+        fs, layout = self._fs, self._layout
+        for name in fs.list(layout.workers):
+            if name.startswith(f"{worker}.status."):
+                fs.unlink(f"{layout.workers}/{name}")
+        inbox = f"{layout.commands}/{worker}"
+        for name in fs.list(inbox):
+            fs.unlink(f"{inbox}/{name}")
+        fs.rmdir(inbox)
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def entries(self) -> list[Entry]:
+        """Every registration, newest worker first."""
+        found = [
+            entry for name in self._fs.list(self._layout.workers) if (entry := _parse_entry(name))
+        ]
+        return sorted(found, key=lambda entry: entry.id, reverse=True)
+
+    def entry(self, worker_id: int) -> Entry | None:
+        """The registration of a worker; None when it has none."""
+        return next((entry for entry in self.entries() if entry.id == worker_id), None)
+
+    def directory(self, worker_id: int) -> str | None:
+        """The name of a worker's directory; None when it is not registered."""
+        entry = self._mine.get(worker_id) or self.entry(worker_id)
+        return entry.worker if entry else None
+
+    def lost(self, worker_id: int) -> None:
+        """The worker's directory was found missing: it was declared dead."""
+        self._mine.pop(worker_id, None)
+
+    def info(self, entry: Entry) -> WorkerInfo | None:
+        """A worker as callers see it; None when it has just gone."""
+        about = self.about(entry)
+        if about is None:
+            return None
+        return WorkerInfo(
+            id=entry.id,
+            host=str(about.get("host", "")),
+            pid=int(about.get("pid", 0)),
+            started=float(about.get("started", 0.0)),
+            notified=entry.notified,
+            status=self._status(entry.worker),
+            jobs=sorted(item.name.id for item in self._catalog.of_worker(entry.worker)),
+        )
+
+    def about(self, entry: Entry) -> dict[str, Any] | None:
+        """What a worker said of its process when it registered."""
+        for _ in range(3):
+            value = self._read(f"{self._layout.workers}/{entry.name}")
+            if value is not None:
+                return value
+            fresh = self.entry(entry.id)  # RACE: it beat between listing and reading
+            if fresh is None or fresh.worker != entry.worker:
+                return None
+            entry = fresh
+        return None
+
+    def _status(self, worker: str) -> dict[str, JSON]:
+        prefix = f"{worker}.status."
+        found = [name for name in self._fs.list(self._layout.workers) if name.startswith(prefix)]
+        found.sort(key=lambda name: int(name[len(prefix) :].split(".")[0]))
+        return (self._read(f"{self._layout.workers}/{found[-1]}") or {}) if found else {}
+
+    def _read(self, path: str) -> dict[str, Any] | None:
+        try:
+            data = self._fs.read(path, _LIMIT)
+            value = None if data is None else records.parse(data)
+        except JobCorrupt:
+            return None
+        return value if isinstance(value, dict) else None
+
+    # -- commands --------------------------------------------------------------------------------
+
+    def broadcast(self, command: str, args: Sequence[JSON], ids: Iterable[int], now: float) -> bool:
+        """Put a command into inboxes; True when a registered worker has it [288-293]."""
+        data = records.encode_json([command, *args], "command")
+        wanted = set(ids)
+        reached = False
+        # One sender's commands stay in order even if the clock is set back between two of them.
+        self._sent = max(self._sent + 1, names.micros(now))
+        for entry in self.entries():
+            if wanted and entry.id not in wanted:
+                continue
+            staged = f"{self._layout.tmp}/command.{names.nonce()}"
+            self._fs.create(staged, data, sync=False)
+            name = f"{self._sent:020d}.{names.actor()}.{names.nonce()}.json"
+            inbox = f"{self._layout.commands}/{entry.worker}"
+            if self._fs.is_directory(inbox):
+                reached |= self._fs.move(staged, f"{inbox}/{name}", private=True)
+            else:
+                self._fs.unlink(staged)  # RACE: it has just unregistered
+        return reached
+
+    def receive(self, worker_id: int) -> list[list[JSON]]:
+        """Take everything out of a worker's inbox, in order, each once [290-292]."""
+        worker = self.directory(worker_id)
+        if worker is None:
+            return []
+        inbox = f"{self._layout.commands}/{worker}"
+        received: list[list[JSON]] = []
+        for name in sorted(self._fs.list(inbox)):
+            try:
+                data = self._fs.read(f"{inbox}/{name}", _LIMIT)
+                value = None if data is None else records.parse(data)
+            except JobCorrupt:
+                value = None
+            if self._fs.unlink(f"{inbox}/{name}") and isinstance(value, list) and value:
+                received.append(value)
+        return received
+
+    # -- death -----------------------------------------------------------------------------------
+
+    def proven_dead(self, entry: Entry) -> bool:
+        """Whether the worker's process is gone for certain: it ran on this very boot, and no
+        process with its pid has its start time. False proves nothing."""
+        about, here = self.about(entry), this_process()
+        if about is None or not here["boot"]:
+            return False
+        if any(about.get(key) != here[key] for key in ("boot", "namespace")):
+            return False
+        pid = about.get("pid")
+        return isinstance(pid, int) and about.get("start") != start_time(pid)
+
+
+def _entry_name(entry: Entry) -> str:
+    return f"{entry.worker}.{entry.beat}.{names.micros(entry.notified)}"
+
+
+def _parse_entry(name: str) -> Entry | None:
+    parts = name.split(".")
+    if len(parts) != 3 or not (parts[1].isdigit() and parts[2].lstrip("-").isdigit()):
+        return None
+    number, _, digits = parts[0].partition("-")
+    if not (number.isdigit() and len(digits) == 32):
+        return None
+    return Entry(parts[0], int(number), int(parts[1]), int(parts[2]) / 1_000_000, name)
+
+
+def this_process() -> dict[str, Any]:
+    """What identifies this process for certain, on this host, until it reboots."""
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "start": start_time(os.getpid()),
+        "boot": _boot(),
+        "namespace": _namespace(),
+    }
+
+
+def start_time(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot; None when there is none. proc(5)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+@cache
+def _boot() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+@cache
+def _namespace() -> int:
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0

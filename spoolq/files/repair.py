@@ -1,0 +1,249 @@
+"""Repair: what crashes and time have left, put right. Idempotent; any number may run at once.
+
+One function for each leftover that docs/format.md names. A repairer that dies is continued by
+the next one. Nothing here is needed for what was acknowledged to be safe: only for it to go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from spoolq.errors import JobCorrupt
+from spoolq.files import names
+from spoolq.files.catalog import Catalog, Found
+from spoolq.files.census import Census
+from spoolq.files.families import Families
+from spoolq.files.fs import Filesystem
+from spoolq.files.layout import Layout
+from spoolq.files.locks import Locks
+from spoolq.files.places import FINISHED, Place
+from spoolq.files.publish import Publisher
+from spoolq.files.registry import Registry
+from spoolq.files.settle import Settler
+from spoolq.files.tokens import Token, Tokens, parse_settling
+from spoolq.model import FOREGROUND_QUEUE, STUCK, WORKER_GONE
+from spoolq.transitions import Backoff
+
+_LEFTOVER: Final = 3600.0  # seconds after which a private file belongs to nobody any more
+
+
+class Repairer:
+    """Puts one spool right."""
+
+    def __init__(
+        self,
+        fs: Filesystem,
+        layout: Layout,
+        tokens: Tokens,
+        catalog: Catalog,
+        families: Families,
+        publisher: Publisher,
+        settler: Settler,
+        registry: Registry,
+        locks: Locks,
+        census: Census,
+        disk_time: Callable[[], float],
+    ) -> None:
+        self._fs = fs
+        self._layout = layout
+        self._tokens = tokens
+        self._catalog = catalog
+        self._families = families
+        self._publisher = publisher
+        self._settler = settler
+        self._registry = registry
+        self._locks = locks
+        self._census = census
+        self._disk_time = disk_time
+
+    def run(
+        self,
+        now: float,
+        backoff: Backoff,
+        *,
+        missing_after: float,
+        remove_after: float,
+        stuck_after: float,
+    ) -> None:
+        """All of it, in Minion's order [207], after what crashes have left half done."""
+        self.complete_changes(now)
+        self.declare_dead_workers(now, missing_after)
+        self.remove_old(now, remove_after)
+        self.remove_expired(now)
+        self.sweep_dead_workers(now, backoff)
+        self.fail_stuck(now, stuck_after)
+        self.release_children(now)
+        self.collect_leftovers()
+
+    def complete_changes(self, now: float) -> None:
+        """Changes committed and not completed: `.old` with `.new`, or an `.old` that is left."""
+        settling = self._layout.settling
+        for name in self._fs.list(settling):
+            change = parse_settling(name)
+            if change is None or change.stage != "old":
+                continue
+            try:
+                token = self._tokens.complete(name)
+            except JobCorrupt as error:
+                self._settler.set_aside(
+                    f"{settling}/{name.removesuffix('.old')}.new", str(error), now
+                )
+                token = None
+            if token is None:
+                self._finish_old(name, change.id, change.revision)
+            elif token.place.state == "inactive":
+                self._publisher.bump(token.place.queue)
+
+    def _finish_old(self, name: str, id: int, revision: int) -> None:
+        """An `.old` alone: its change is complete, unless power loss took the new file's name."""
+        path = f"{self._layout.settling}/{name}"
+        found = self._catalog.revision(id)
+        if found is not None and found >= revision:
+            self._fs.unlink(path)
+            return
+        if not self._fs.has(path):
+            return  # RACE: completed and tidied by its own process
+        data = self._tokens.read_or_none(Token(self._layout.settling, name, Place("settling")))
+        if data is not None:
+            # CRASH: power loss kept step 2 and lost step 1. The change was never acknowledged;
+            # the job is, so it becomes what its old content says, ready to run.
+            place = self._publisher.place(data, data["delayed"])
+            token = self._tokens.put(path, data, place, revision + 1, revision, names.nonce())
+            if token:
+                self._fs.sync_directory(token.directory)
+
+    # -- workers ---------------------------------------------------------------------------------
+
+    def declare_dead_workers(self, now: float, missing_after: float) -> None:
+        """Workers whose process is gone for certain, or that have not beaten for too long."""
+        for entry in self._registry.entries():
+            overdue = now - entry.notified > missing_after
+            if overdue or self._registry.proven_dead(entry):
+                self._registry.declare_dead(entry)
+
+    def sweep_dead_workers(self, now: float, backoff: Backoff) -> None:
+        """Fail what unregistered workers performed, job by job, then close their directories."""
+        # RACE: the directories are listed first: a worker registers before it makes its own.
+        directories = self._fs.list(self._layout.active)
+        entries = self._registry.entries()
+        registered = {entry.worker for entry in entries}
+        for directory in directories:
+            if directory not in registered:
+                self._sweep(directory, now, backoff)
+        self._locks.release_workers({entry.id for entry in entries}, now)
+
+    def _sweep(self, directory: str, now: float, backoff: Backoff) -> None:
+        path = f"{self._layout.active}/{directory}"
+        for _ in range(3):
+            self._fs.touch_directory(path)
+            for found in list(self._catalog.of_worker(directory)):
+                self._fail_lost(found, now, backoff)
+            for name in self._fs.list(path):
+                if names.parse(name) is None and name.startswith(".nfs"):
+                    self._fs.unlink(f"{path}/{name}")
+            # Only this closes it: until it succeeds a late claim may still land here (R10).
+            if self._fs.rmdir(path) or not self._fs.is_directory(path):
+                break
+        self._registry.clean(directory)
+
+    def _fail_lost(self, found: Found, now: float, backoff: Backoff) -> None:
+        try:
+            record = self._tokens.read(found.token)
+        except JobCorrupt as error:
+            self._settler.set_aside(found.token.path, str(error), now)
+            return
+        if record is not None and record["queue"] != FOREGROUND_QUEUE:
+            self._settler.fail_lost(found, WORKER_GONE, now, backoff)
+
+    # -- age -------------------------------------------------------------------------------------
+
+    def remove_old(self, now: float, remove_after: float) -> None:
+        """Finished jobs past their time that no unfinished job names as a parent [215-218]."""
+        limit = names.micros(now - remove_after)
+        families: dict[int, set[str]] = {}
+        for _, directory, summary in list(self._census.shards("finished")):
+            if summary.oldest_finished is None or summary.oldest_finished > limit:
+                continue
+            for found in self._of_bucket(directory, FINISHED):
+                at = found.name.finished
+                if at is None or at > limit:
+                    continue
+                if not self._families.unfinished_children(found.name.id, families):
+                    self._settler.discard(found, now)
+            self._fs.rmdir(directory)
+
+    def remove_expired(self, now: float) -> None:
+        """Inactive jobs past their expiry; their children take them as done [137, 219]."""
+        limit = names.micros(now)
+        for place, directory, summary in list(self._census.inactive()):
+            if any(at <= limit for at in summary.expiries):
+                for found in self._of_bucket(directory, place):
+                    if found.expired(now):
+                        self._settler.discard(found, now)
+
+    def fail_stuck(self, now: float, stuck_after: float) -> None:
+        """Inactive jobs overdue by too long; those that wait for a parent are not [220-225]."""
+        limit = names.micros(now - stuck_after)
+        for place, directory, summary in list(self._census.inactive()):
+            if place.kind == "waiting" or summary.oldest_due is None or summary.oldest_due >= limit:
+                continue
+            for found in self._of_bucket(directory, place):
+                due = found.name.due
+                if due is None or due >= limit:
+                    continue
+                record = self._tokens.read_or_none(found.token)
+                if record is not None and self._families.blocking(record, now) is None:
+                    self._settler.fail_stuck(found, record, STUCK, now)
+
+    def _of_bucket(self, directory: str, place: Place) -> Iterator[Found]:
+        for name in self._fs.list(directory):
+            parsed = names.parse(name)
+            if parsed:
+                yield Found(Token(directory, name, place), parsed)
+
+    # -- backstops -------------------------------------------------------------------------------
+
+    def release_children(self, now: float) -> None:
+        """Waiting jobs whose parent has ended: behind the hints that move them at once."""
+        parents = {
+            int(place.key)
+            for place in self._catalog.inactive_places()
+            if place.kind == "waiting" and place.key.isdigit()
+        }
+        for parent in parents:
+            found = self._catalog.find(parent)
+            if found is None or found.state in ("finished", "failed") or found.expired(now):
+                self._publisher.release(parent, now)
+        for place in list(self._catalog.inactive_places()):
+            if place.kind == "waiting":
+                self._remove_empty(place)
+
+    def _remove_empty(self, place: Place) -> None:
+        directory = place.directory(self._layout)
+        for _, bucket in list(self._catalog.buckets(place)):
+            self._fs.rmdir(bucket)
+        self._fs.rmdir(directory)
+
+    def collect_leftovers(self) -> None:
+        """Private files that nobody can be writing any more, and what lies in the trash."""
+        old = self._disk_time() - _LEFTOVER
+        layout = self._layout
+        for directory in (layout.tmp, layout.settling):
+            for name in self._fs.list(directory):
+                path = f"{directory}/{name}"
+                modified = self._fs.modified(path)
+                if name.endswith(".old") or modified is None or modified > old:
+                    continue
+                self.delete(path)
+        for name in self._fs.list(layout.trash):
+            self.delete(f"{layout.trash}/{name}")
+
+    def delete(self, path: str) -> None:
+        """Remove a file, or a directory with all that is in it."""
+        if self._fs.is_directory(path):
+            for name in self._fs.list(path):
+                self.delete(f"{path}/{name}")
+            self._fs.rmdir(path)
+        else:
+            self._fs.unlink(path)

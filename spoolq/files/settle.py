@@ -1,0 +1,324 @@
+"""Settling: what becomes of a job. Every function commits with one supersede or one move.
+
+Which attempt is meant is said by (id, retries), as in Minion; which file, by the exact name that
+this process claimed. Whoever lost that name, because the job was repaired, retried or removed
+meanwhile, is answered False and has changed nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from spoolq.errors import JobCorrupt
+from spoolq.files import names
+from spoolq.files.catalog import Catalog, Found
+from spoolq.files.families import Families
+from spoolq.files.fs import Filesystem
+from spoolq.files.layout import Layout
+from spoolq.files.places import FAILED, FINISHED, Place
+from spoolq.files.publish import Publisher
+from spoolq.files.tokens import Change, Token, Tokens
+from spoolq.model import JSON
+from spoolq.transitions import (
+    REMOVABLE,
+    Backoff,
+    Record,
+    failed,
+    finished,
+    noted,
+    retried,
+    stuck,
+)
+
+_REMEMBERED = 10_000  # claims of this process whose content is at hand
+
+
+class Claim(NamedTuple):
+    """A job that this process claimed, and what it read then."""
+
+    found: Found
+    record: Record
+
+
+class Outcome(NamedTuple):
+    """How an attempt ended."""
+
+    id: int
+    retries: int
+    ok: bool
+    result: JSON
+    exit: JSON = None
+
+
+class Settler:
+    """Finishes, fails, retries, removes and annotates jobs."""
+
+    def __init__(
+        self,
+        fs: Filesystem,
+        layout: Layout,
+        tokens: Tokens,
+        catalog: Catalog,
+        families: Families,
+        publisher: Publisher,
+    ) -> None:
+        self._fs = fs
+        self._layout = layout
+        self._tokens = tokens
+        self._catalog = catalog
+        self._families = families
+        self._publisher = publisher
+        self._claims: dict[int, Claim] = {}
+
+    # -- claims of this process ------------------------------------------------------------------
+
+    def remember(self, claim: Claim) -> None:
+        """Keep what was read at the claim, so that its outcome need not read it again."""
+        if len(self._claims) >= _REMEMBERED:
+            self._claims.clear()
+        self._claims[claim.record["id"]] = claim
+
+    def _mine(self, outcome: Outcome, lost: Claim | None) -> Claim | None:
+        """The running attempt that this outcome is of; None when it is not the running one.
+
+        `lost` is the claim whose name was found changed: by a note it keeps its epoch, by
+        anything else the attempt is over.
+        """
+        mine = self._claims.get(outcome.id)
+        if lost is None and mine and mine.record["retries"] == outcome.retries:
+            return mine
+        found = self._catalog.find(outcome.id)
+        if found is None or found.state != "active":
+            return None
+        if lost and found.name.epoch != lost.found.name.epoch:
+            return None
+        record = self.read(found)
+        return Claim(found, record) if record and record["retries"] == outcome.retries else None
+
+    def read(self, found: Found) -> Record | None:
+        """A job's content as of now; None when it has moved on or cannot be read.
+
+        `started` and `worker` of an active job are said by its name and its directory.
+        """
+        record = self._tokens.read_or_none(found.token)
+        return None if record is None else as_active(found, record)
+
+    # -- outcomes --------------------------------------------------------------------------------
+
+    def settle(self, outcomes: Sequence[Outcome], now: float, backoff: Backoff) -> list[bool]:
+        """Commit how these attempts ended, durable together; False for each that is not running."""
+        answers = [False] * len(outcomes)
+        pending: dict[int, Outcome] = {}
+        for index, outcome in enumerate(outcomes):
+            if not any(other.id == outcome.id for other in pending.values()):
+                pending[index] = outcome  # the first outcome of an attempt counts
+        lost: dict[int, Claim] = {}
+        while pending:
+            claims = {
+                index: claim
+                for index, outcome in pending.items()
+                if (claim := self._mine(outcome, lost.get(index)))
+            }
+            changes = {
+                index: _ended(claim, outcomes[index], now, backoff)
+                for index, claim in claims.items()
+            }
+            if not changes:
+                break
+            tokens = self._tokens.supersede(list(changes.values()))
+            for (index, change), token in zip(changes.items(), tokens, strict=True):
+                self._claims.pop(change.record["id"], None)
+                if token:
+                    answers[index] = True
+                    self._after(change, token, now)
+            # RACE: a note may have given the file another name under the same claim: look again.
+            lost = {index: claims[index] for index in changes if not answers[index]}
+            pending = {index: pending[index] for index in lost}
+        return answers
+
+    def _after(self, change: Change, token: Token, now: float) -> None:
+        """What follows from a committed change: children, and claimers who keep listings."""
+        if token.place.state == "inactive":
+            self._publisher.settle_in(token, change.record, now)
+        else:
+            self._publisher.release(change.record["id"], now)
+
+    def fail_stuck(self, found: Found, record: Record, message: str, now: float) -> bool:
+        """Fail an inactive job that nobody took; its attempts stay [220-222]."""
+        change = Change(
+            found.token,
+            stuck(record, message),
+            FAILED,
+            found.name.epoch,
+            found.name.revision + 1,
+        )
+        return self._apply(change, now)
+
+    def fail_lost(self, found: Found, message: str, now: float, backoff: Backoff) -> bool:
+        """Fail the attempt of a worker that is gone [210, 126]."""
+        record = self.read(found)
+        if record is None:
+            return False
+        outcome = Outcome(record["id"], record["retries"], False, message)
+        return self._apply(_ended(Claim(found, record), outcome, now, backoff), now)
+
+    # -- changes by hand -------------------------------------------------------------------------
+
+    def retry(self, id: int, retries: int, options: Mapping[str, Any], now: float) -> bool:
+        """Make a job of any state inactive again [88-110]."""
+        retried({**_EMPTY, "retries": retries}, now, options)  # refuses before anything is read
+        return self._change(id, lambda f, r: self._retried(f, r, retries, options, now), now)
+
+    def _retried(
+        self, found: Found, record: Record, retries: int, options: Mapping[str, Any], now: float
+    ) -> Change | None:
+        if record["retries"] != retries:
+            return None
+        after = retried(record, now, options)
+        place = self._publisher.place(after, now)
+        return Change(found.token, after, place, found.name.epoch + 1, found.name.revision + 1)
+
+    def note(self, id: int, merge: Mapping[str, JSON], now: float) -> bool:
+        """Merge keys into the notes of a job in any state [155-163]."""
+
+        def decide(found: Found, record: Record) -> Change | None:
+            if not merge:
+                return None
+            place = found.token.place._replace(batch="")
+            after, name = noted(record, merge), found.name
+            return Change(found.token, after, place, name.epoch, name.revision + 1)
+
+        if not merge:
+            return self._catalog.find(id) is not None
+        return self._change(id, decide, now)
+
+    def _change(
+        self, id: int, decide: Callable[[Found, Record], Change | None], now: float
+    ) -> bool:
+        """Find, decide and commit, again and again while others change the job under it.
+
+        False when there is no such job, or `decide` wants nothing done.
+        """
+        while True:
+            found = self._catalog.find(id)
+            if found is None:
+                return False
+            try:
+                record = self._tokens.read(found.token)
+            except JobCorrupt:
+                return False
+            if record is None:
+                continue  # RACE: it moved on between look-up and reading
+            change = decide(found, as_active(found, record))
+            if change is None:
+                return False
+            if self._apply(change, now):
+                return True
+
+    def _apply(self, change: Change, now: float) -> bool:
+        [token] = self._tokens.supersede([change])
+        if token is None:
+            return False
+        id_ = change.record["id"]
+        same_claim = token.place.kind == "active"
+        if same_claim and id_ in self._claims:
+            self._claims[id_] = Claim(self._refound(token), change.record)
+        elif not same_claim:
+            self._claims.pop(id_, None)
+        if change.token.place.kind != token.place.kind or token.place.state == "inactive":
+            self._after(change, token, now)
+        return True
+
+    def _refound(self, token: Token) -> Found:
+        name = names.parse(token.name)
+        if name is None:
+            raise AssertionError(f"{token.name} was made by this module and does not parse")
+        return Found(token, name)
+
+    # -- moves -----------------------------------------------------------------------------------
+
+    def release(self, found: Found, record: Record, now: float) -> bool:
+        """Give a claim back: inactive again, no attempt counted, a new epoch."""
+        place = self._publisher.place(record, now)
+        name = found.name
+        moved = self._tokens.put(
+            found.token.path, record, place, name.epoch + 1, name.revision, names.nonce()
+        )
+        if moved is None:
+            return False
+        self._publisher.settle_in(moved, record, now)
+        return True
+
+    def remove(self, id: int, now: float) -> bool:
+        """Remove an inactive, failed or finished job [111-115]; it stays removed."""
+        while True:
+            found = self._catalog.find(id)
+            if found is None or found.state not in REMOVABLE:
+                return False
+            if self.discard(found, now):
+                return True
+
+    def discard(self, found: Found, now: float) -> bool:
+        """Move a job out of the spool; False when it moved first."""
+        fs, layout, id_ = self._fs, self._layout, found.name.id
+        # A change that is complete but for its last unlink must not bring the job back.
+        for name in fs.list(layout.settling):
+            if name.startswith(f"{id_}.") and name.endswith(".old"):
+                fs.unlink(f"{layout.settling}/{name}")
+        gone = f"{layout.trash}/{found.token.name}.{names.nonce()}"
+        if not fs.move(found.token.path, gone):
+            return False
+        fs.sync_directory(found.token.directory)
+        self._publisher.release(id_, now)
+        self._families.forget(id_)
+        # CRASH: dying before this leaves the file in trash/; repair empties it.
+        fs.unlink(gone)
+        return True
+
+    def set_aside(self, path: str, reason: str, now: float) -> None:
+        """Move a file that cannot be used to `corrupt/`, with the reason beside it."""
+        fs = self._fs
+        base = names.encode(path.rpartition("/")[2])
+        target = f"{self._layout.corrupt}/{names.nonce()}.{base}"
+        if fs.move(path, target):
+            note = {"file": path, "reason": reason, "time": now}
+            fs.create(f"{target}.reason", json.dumps(note).encode() + b"\n", urgent=True)
+
+
+_EMPTY: Record = {"retries": 0}
+
+
+def as_active(found: Found, record: Record) -> Record:
+    """The record with what an active job's name and directory say: when it started, and where."""
+    if found.state != "active":
+        return record
+    number = found.token.place.key.partition("-")[0]
+    started = found.name.started
+    return {
+        **record,
+        "started": record["started"] if started is None else started / 1_000_000,
+        "worker": int(number) if number.isdigit() else None,
+    }
+
+
+def _ended(claim: Claim, outcome: Outcome, now: float, backoff: Backoff) -> Change:
+    """The change that an outcome makes: finished, failed, or inactive for the next attempt."""
+    found, record = claim
+    epoch, revision = found.name.epoch, found.name.revision + 1
+    if outcome.ok:
+        after = finished(record, outcome.result, now, outcome.exit)
+        return Change(found.token, after, FINISHED, epoch, revision)
+    state, after = failed(record, outcome.result, now, backoff, outcome.exit)
+    if state == "failed":
+        return Change(found.token, after, FAILED, epoch, revision)
+    return Change(found.token, after, _later(after, now), epoch + 1, revision)
+
+
+def _later(record: Record, now: float) -> Place:
+    from spoolq.files.places import delayed, ready
+
+    if record["delayed"] > now:
+        return delayed(record["queue"], record["delayed"])
+    return ready(record["queue"], record["priority"])

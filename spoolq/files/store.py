@@ -1,0 +1,725 @@
+"""The file backend: wires the parts of a spool to the storage contract."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final
+
+from spoolq.backend import Backend
+from spoolq.clock import Clock, SystemClock
+from spoolq.errors import InvalidType, InvalidValue, JobCorrupt, NotASpool
+from spoolq.files import layout as roots
+from spoolq.files import names
+from spoolq.files.catalog import Catalog, Found
+from spoolq.files.census import Census
+from spoolq.files.claims import Claimer, Due
+from spoolq.files.counters import Counter
+from spoolq.files.families import Families, parse_alarm
+from spoolq.files.fs import Filesystem, NoDirectory
+from spoolq.files.inbox import Inbox
+from spoolq.files.layout import Layout
+from spoolq.files.locks import Locks
+from spoolq.files.places import Place, Places
+from spoolq.files.publish import Publisher
+from spoolq.files.registry import Registry
+from spoolq.files.repair import Repairer
+from spoolq.files.settle import Claim, Outcome, Settler
+from spoolq.files.tokens import Token, Tokens
+from spoolq.model import JSON, STATES, Claimed, JobInfo, Page, State
+from spoolq.settings import Settings, check_durability
+from spoolq.transitions import (
+    Backoff,
+    Record,
+    check_id,
+    check_json,
+    check_object,
+    check_priority,
+    check_seconds,
+    expired,
+    new_record,
+)
+
+_POLL: Final = (0.002, 0.05)  # seconds between two looks while waiting: the first, the longest
+_INBOX: Final = 0.5  # seconds between two looks into the inbox by a busy claimer
+_PROBE: Final = 60.0  # seconds between two questions for the file server's time
+_INACTIVE: Final = frozenset[State]({"inactive"})
+
+
+class FileBackend(Backend):
+    """A spool in a directory, made on first use.
+
+    Raises NotASpool, UnsupportedFormat, UnsafeSpool or SpoolUnavailable, having touched nothing.
+    `durability` and the three `_after` values override what the spool's `spoolq.toml` says.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        clock: Clock | None = None,
+        settings: Settings | None = None,
+        backoff: Backoff | None = None,
+        missing_after: float | None = None,
+        remove_after: float | None = None,
+        stuck_after: float | None = None,
+        durability: str | None = None,
+        filesystem: type[Filesystem] = Filesystem,
+    ) -> None:
+        root = os.path.abspath(root)
+        if os.path.lexists(root) and not os.path.isdir(root):
+            raise NotASpool(f"{root} is not a directory; name another root", root)
+        self.root = root
+        self.settings = settings or roots.read_settings(root)
+        given = durability or os.environ.get("SPOOLQ_DURABILITY") or self.settings.durability
+        super().__init__(
+            backoff=backoff,
+            missing_after=_first(missing_after, self.settings.missing_after),
+            remove_after=_first(remove_after, self.settings.remove_after),
+            stuck_after=_first(stuck_after, self.settings.stuck_after),
+        )
+        self._clock = clock or SystemClock()
+        self._fs = filesystem(
+            root,
+            durable=check_durability(given) == "full",
+            shared=self.settings.mode == "group",
+        )
+        self._lock = threading.RLock()
+        self._offset, self._probed = 0.0, -_PROBE
+        self._next_inbox = 0.0
+        self.created = roots.open_root(self._fs, self._clock.wall())
+        self._wire(Layout(root))
+        _after_fork(weakref.WeakMethod(self._renew_lock))
+
+    def _wire(self, layout: Layout) -> None:
+        fs = self._fs
+        self._layout = layout
+        self._jobs = Counter(fs, layout.ids, "job")
+        self._places = Places(fs, layout)
+        self._tokens = Tokens(fs, layout, self._places)
+        self._catalog = Catalog(fs, layout, self._places, self._tokens)
+        self._tokens.find_revision = self._catalog.revision
+        self._tokens.before_publish = self._before_publish
+        self._families = Families(fs, layout, self._catalog, self._jobs)
+        self._publisher = Publisher(
+            fs,
+            layout,
+            self._places,
+            self._tokens,
+            self._families,
+            self._jobs,
+            roots.low_water(fs, self.settings),
+        )
+        self._settler = Settler(
+            fs, layout, self._tokens, self._catalog, self._families, self._publisher
+        )
+        self._inbox = Inbox(
+            fs, layout, self._tokens, self._catalog, self._publisher, self._settler, self._jobs
+        )
+        self._claimer = Claimer(fs, layout, self._catalog)
+        self._registry = Registry(fs, layout, self._catalog, Counter(fs, layout.ids, "worker"))
+        self._locks = Locks(fs, layout, Counter(fs, layout.ids, "lock"))
+        self._census = Census(fs, layout, self._catalog, self._disk_time)
+        self._repairer = Repairer(
+            fs,
+            layout,
+            self._tokens,
+            self._catalog,
+            self._families,
+            self._publisher,
+            self._settler,
+            self._registry,
+            self._locks,
+            self._census,
+            self._disk_time,
+        )
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.RLock()  # its owner, if it has one, is not in this process
+
+    def _before_publish(self, old: Token, place: Place) -> None:
+        # Between commit and publication, so that whoever reads the number afterwards looks at
+        # the parent again, and whoever read it before answered for the time before.
+        if place.state == "inactive" and old.place.kind not in _KINDS_NOT_DONE:
+            self._jobs.reopen()
+
+    # -- time ------------------------------------------------------------------------------------
+
+    def _now(self) -> float:
+        """The spool's time: this host's on a local file system, else the file server's (R8)."""
+        if self._fs.local:
+            return self._clock.wall()
+        elapsed = self._clock.elapsed()
+        if elapsed - self._probed >= _PROBE:
+            self._offset = self._disk_time() - elapsed
+            self._probed = elapsed
+        return elapsed + self._offset
+
+    def _disk_time(self) -> float:
+        """The clock that mtimes are taken from."""
+        if self._fs.local:
+            return SystemClock().wall()
+        return self._fs.server_time(f"{self._layout.tmp}/clock.{names.nonce()}")
+
+    # -- jobs ------------------------------------------------------------------------------------
+
+    def enqueue(
+        self,
+        task: str,
+        args: Sequence[JSON] = (),
+        kwargs: Mapping[str, JSON] | None = None,
+        **options: Any,
+    ) -> int:
+        now = self._now()
+        record = new_record(task, args, kwargs, now, **options)
+        with self._lock:
+            return self._publisher.enqueue(record, now)
+
+    def enqueue_many(self, jobs: Iterable[str | Sequence[Any]], **options: Any) -> list[int]:
+        now = self._now()
+        shared = new_record("-", [], None, now, **options)
+        records = [{**shared, **_request(job)} for job in jobs]
+        with self._lock:
+            return self._publisher.enqueue_many(records, now)
+
+    def dequeue(
+        self,
+        worker_id: int,
+        wait: float = 0,
+        *,
+        id: Any = None,
+        min_priority: int | None = None,
+        queues: Sequence[str] = ("default",),
+        tasks: Sequence[str] | None = None,
+    ) -> Claimed | None:
+        wanted = None if id is None else check_id(id)
+        least = None if min_priority is None else check_priority(min_priority)
+        seconds = check_seconds(wait, "wait")
+        lanes = [names.encode(queue) for queue in _strings(queues, "queues")]
+        known = None if tasks is None else frozenset(map(names.encode, _strings(tasks, "tasks")))
+        deadline = self._clock.elapsed() + seconds
+        pause = _POLL[0]
+        while True:
+            with self._lock:
+                worker = self._registry.directory(worker_id)
+                if worker is None:
+                    return None
+                claimed = self._claim(worker_id, worker, wanted, least, lanes, known)
+            left = deadline - self._clock.elapsed()
+            if claimed or left <= 0:
+                return claimed
+            self._clock.sleep(min(pause, left))
+            pause = min(pause * 1.5, _POLL[1])
+
+    def _claim(
+        self,
+        worker_id: int,
+        worker: str,
+        wanted: int | None,
+        least: int | None,
+        queues: list[str],
+        tasks: frozenset[str] | None,
+    ) -> Claimed | None:
+        """Claim the best job that may run now; None when there is none."""
+        now, elapsed = self._now(), self._clock.elapsed()
+        if elapsed >= self._next_inbox:
+            self._take_in(now, elapsed)
+        views = self._claimer.views(queues, tasks)
+        for view in views:
+            for due in view.refresh(now):
+                self._promote(due, now)
+        if wanted is not None:
+            return self._claim_id(worker_id, worker, wanted, least, queues, tasks, now)
+        for view in views:
+            view.refresh(now)
+        while True:
+            candidate = self._claimer.best(views, now, elapsed, least)
+            if candidate is None:
+                return None
+            try:
+                found = self._claimer.claim(candidate.directory, candidate.name, worker, now)
+            except NoDirectory:
+                self._registry.lost(worker_id)
+                return None
+            candidate.lane.taken(candidate, won=found is not None)
+            claimed = self._start(found, now) if found else None
+            if claimed:
+                return claimed
+
+    def _claim_id(
+        self,
+        worker_id: int,
+        worker: str,
+        id: int,
+        least: int | None,
+        queues: list[str],
+        tasks: frozenset[str] | None,
+        now: float,
+    ) -> Claimed | None:
+        """Claim this very job, under the same conditions [50]."""
+        found = self._catalog.find(id)
+        if found is None or found.token.place.kind != "ready" or found.expired(now):
+            return None
+        place = found.token.place
+        if place.queue not in queues or (least is not None and int(place.key) < least):
+            return None
+        if tasks is not None and found.name.task not in tasks:
+            return None
+        try:
+            mine = self._claimer.claim(found.token.directory, found.token.name, worker, now)
+        except NoDirectory:
+            self._registry.lost(worker_id)
+            return None
+        return self._start(mine, now) if mine else None
+
+    def _start(self, found: Found, now: float) -> Claimed | None:
+        """Read what was claimed and look once more whether it may run; None: it was given back."""
+        try:
+            record = self._settler_read(found)
+        except JobCorrupt as error:
+            self._settler.set_aside(found.token.path, str(error), now)
+            return None
+        if record is None:
+            return None  # taken from us again, by repair or by hand
+        if expired(record, now):
+            self._settler.discard(found, now)
+            return None
+        if record["parents"] and self._families.blocking(record, now):
+            self._settler.release(found, record, now)
+            return None
+        self._settler.remember(Claim(found, record))
+        return {
+            "id": record["id"],
+            "task": record["task"],
+            "args": record["args"],
+            "kwargs": record["kwargs"],
+            "retries": record["retries"],
+        }
+
+    def _settler_read(self, found: Found) -> Record | None:
+        from spoolq.files.settle import as_active
+
+        record = self._tokens.read(found.token)
+        return None if record is None else as_active(found, record)
+
+    def _promote(self, due: Due, now: float) -> None:
+        """Put a delayed job that is due among the ready ones; act on an alarm."""
+        alarm = parse_alarm(due.name)
+        if alarm:
+            self._publisher.release(alarm[1], now)
+            self._fs.unlink(f"{due.directory}/{due.name}")
+            return
+        name = names.parse(due.name)
+        if name is None:
+            return
+        place = _delayed_place(due.directory, self._layout)
+        token = Token(due.directory, due.name, place)
+        try:
+            record = self._tokens.read(token)
+        except JobCorrupt as error:
+            self._settler.set_aside(token.path, str(error), now)
+            return
+        if record is not None:
+            self._publisher.replace(token, name, record, now)
+
+    def _take_in(self, now: float, elapsed: float) -> None:
+        self._next_inbox = elapsed + _INBOX
+        self._inbox.take_in(now, self._disk_time())
+
+    def _look_in(self) -> None:
+        """Take in what was dropped by hand, before anything is told about jobs."""
+        if any(name.endswith(".json") for name in self._fs.list(self._layout.inactive)):
+            self._take_in(self._now(), self._clock.elapsed())
+
+    def finish_job(self, id: Any, retries: int, result: JSON = None, *, exit: JSON = None) -> bool:
+        check_json(result, "result")
+        outcome = Outcome(check_id(id), check_id(retries, "retries"), True, result, exit)
+        return self._settle([outcome])[0]
+
+    def finish_jobs(self, outcomes: Iterable[tuple[Any, int, JSON]]) -> list[bool]:
+        wanted = []
+        for id_, retries, result in outcomes:
+            check_json(result, "result")
+            wanted.append(Outcome(check_id(id_), check_id(retries, "retries"), True, result))
+        return self._settle(wanted)
+
+    def fail_job(self, id: Any, retries: int, result: JSON = None, *, exit: JSON = None) -> bool:
+        check_json(result, "result")
+        outcome = Outcome(check_id(id), check_id(retries, "retries"), False, result, exit)
+        return self._settle([outcome])[0]
+
+    def _settle(self, outcomes: list[Outcome]) -> list[bool]:
+        with self._lock:
+            return self._settler.settle(outcomes, self._now(), self.backoff)
+
+    def retry_job(self, id: Any, retries: int, **options: Any) -> bool:
+        with self._lock:
+            self._look_in()
+            return self._settler.retry(
+                check_id(id), check_id(retries, "retries"), options, self._now()
+            )
+
+    def remove_job(self, id: Any) -> bool:
+        with self._lock:
+            self._look_in()
+            return self._settler.remove(check_id(id), self._now())
+
+    def note(self, id: Any, merge: Mapping[str, JSON]) -> bool:
+        notes = check_object(merge, "notes")
+        with self._lock:
+            return self._settler.note(check_id(id), notes, self._now())
+
+    # -- listing ---------------------------------------------------------------------------------
+
+    def list_jobs(
+        self,
+        offset: int = 0,
+        limit: int = 100,
+        *,
+        before: int | None = None,
+        ids: Iterable[Any] | None = None,
+        notes: Iterable[str] | None = None,
+        queues: Iterable[str] | None = None,
+        states: Iterable[str] | None = None,
+        tasks: Iterable[str] | None = None,
+    ) -> Page:
+        _check_page(offset, limit)
+        wanted = _Filter(
+            states=_states(states),
+            ids=None if ids is None else {check_id(id_) for id_ in ids},
+            notes=None if notes is None else set(_strings(notes, "notes")),
+            queues=None if queues is None else set(_strings(queues, "queues")),
+            tasks=None if tasks is None else set(_strings(tasks, "tasks")),
+            before=None if before is None else check_id(before, "before"),
+        )
+        with self._lock:
+            self._look_in()
+            now = self._now()
+            rows = list(islice(self._matching(wanted, now), offset, offset + limit))
+            infos = [info for found, record in rows if (info := self._info(found, record, now))]
+        return Page("jobs", infos, lambda: self._count(wanted, now))
+
+    def _matching(self, wanted: _Filter, now: float) -> Iterator[tuple[Found, Record | None]]:
+        """Jobs that pass a filter, newest first, with their content if it had to be read."""
+        for found in self._candidates(wanted):
+            if found.expired(now) or not wanted.may_be(found):
+                continue
+            if not wanted.asks_content(found):
+                yield found, None
+                continue
+            record = self._settler.read(found)
+            if record is not None and wanted.accepts(record):
+                yield found, record
+
+    def _candidates(self, wanted: _Filter) -> Iterator[Found]:
+        if wanted.ids is not None:
+            for id_ in sorted(wanted.ids, reverse=True):
+                found = self._catalog.find(id_)
+                if found and found.state in wanted.states:
+                    yield found
+            return
+        queues = wanted.queues and {names.encode(queue) for queue in wanted.queues}
+        yield from self._catalog.walk(wanted.states, wanted.before, queues)
+
+    def _count(self, wanted: _Filter, now: float) -> int:
+        """How many jobs pass a filter: from the census where names and places can tell."""
+        with self._lock:
+            if wanted.only_states() or (wanted.only_queues() and wanted.states <= _INACTIVE):
+                queues = wanted.queues and {names.encode(queue) for queue in wanted.queues}
+                return sum(self._count_state(state, now, queues) for state in wanted.states)
+            return sum(1 for _ in self._matching(wanted, now))
+
+    def _count_state(self, state: State, now: float, queues: set[str] | None) -> int:
+        if state == "inactive":
+            return self._census.count_inactive(now, queues)[0]
+        if state == "active":
+            return sum(1 for _ in self._active())
+        return self._census.count(state)
+
+    def _active(self) -> Iterator[Found]:
+        for worker in self._fs.list(self._layout.active):
+            yield from self._catalog.of_worker(worker)
+
+    def _info(self, found: Found, record: Record | None, now: float) -> JobInfo | None:
+        """A job as callers see it; None when it has just gone."""
+        if record is None:
+            record = self._settler.read(found)
+        if record is None:
+            again = self._catalog.find(found.name.id)  # RACE: it moved on after it was listed
+            record = self._settler.read(again) if again else None
+            if again is None or record is None:
+                return None
+            found = again
+        return JobInfo(
+            id=record["id"],
+            task=record["task"],
+            args=record["args"],
+            state=found.state,
+            queue=record["queue"],
+            priority=record["priority"],
+            attempts=record["attempts"],
+            retries=record["retries"],
+            created=record["created"],
+            delayed=record["delayed"],
+            expires=record["expires"],
+            started=record["started"],
+            finished=record["finished"],
+            retried=record["retried"],
+            lax=record["lax"],
+            parents=record["parents"],
+            children=self._families.children(record["id"]),
+            notes=record["notes"],
+            result=record["result"],
+            worker=record["worker"],
+            time=now,
+            kwargs=record["kwargs"],
+            timeout=record["timeout"],
+            exit=record["exit"],
+            history=record["history"],
+        )
+
+    # -- workers ---------------------------------------------------------------------------------
+
+    def register_worker(
+        self, worker_id: int | None = None, *, status: Mapping[str, JSON] | None = None
+    ) -> int:
+        said = None if status is None else check_object(status, "status")
+        with self._lock:
+            id_ = None if worker_id is None else check_id(worker_id, "worker id")
+            return self._registry.register(id_, said, self._now())
+
+    def unregister_worker(self, worker_id: int) -> None:
+        with self._lock:
+            self._registry.unregister(check_id(worker_id, "worker id"))
+
+    def list_workers(
+        self,
+        offset: int = 0,
+        limit: int = 100,
+        *,
+        before: int | None = None,
+        ids: Iterable[Any] | None = None,
+    ) -> Page:
+        _check_page(offset, limit)
+        wanted = None if ids is None else {check_id(id_, "worker id") for id_ in ids}
+        with self._lock:
+            entries = [
+                entry
+                for entry in self._registry.entries()
+                if (wanted is None or entry.id in wanted) and (before is None or entry.id < before)
+            ]
+            found = [self._registry.info(entry) for entry in entries[offset : offset + limit]]
+        return Page("workers", [info for info in found if info], lambda: len(entries))
+
+    def broadcast(self, command: str, args: Sequence[JSON] = (), ids: Iterable[Any] = ()) -> bool:
+        if not isinstance(command, str):
+            raise InvalidType(f"command must be a string, not {command!r:.40}")
+        check_json(list(args), "args")
+        wanted = [check_id(id_, "worker id") for id_ in ids]
+        with self._lock:
+            return self._registry.broadcast(command, list(args), wanted, self._now())
+
+    def receive(self, worker_id: int) -> list[list[JSON]]:
+        with self._lock:
+            return self._registry.receive(check_id(worker_id, "worker id"))
+
+    # -- locks -----------------------------------------------------------------------------------
+
+    def acquire_lock(
+        self, name: str, duration: float, *, limit: int = 1, worker: int | None = None
+    ) -> int | None:
+        seconds = check_seconds(duration, "duration")
+        if type(limit) is not int:
+            raise InvalidType(f"limit must be an integer, not {limit!r:.40}")
+        with self._lock:
+            return self._locks.acquire(_string(name, "name"), seconds, limit, worker, self._now())
+
+    def unlock(self, name: str, *, id: int | None = None) -> bool:
+        with self._lock:
+            return self._locks.release(_string(name, "name"), id, self._now())
+
+    def list_locks(
+        self, offset: int = 0, limit: int = 100, *, names: Iterable[str] | None = None
+    ) -> Page:
+        _check_page(offset, limit)
+        wanted = None if names is None else _strings(names, "names")
+        with self._lock:
+            found = self._locks.listed(wanted, self._now())
+        return Page("locks", found[offset : offset + limit], lambda: len(found))
+
+    # -- upkeep ----------------------------------------------------------------------------------
+
+    def repair(self) -> None:
+        with self._lock:
+            self._take_in(self._now(), self._clock.elapsed())
+            self._repairer.run(
+                self._now(),
+                self.backoff,
+                missing_after=self.missing_after,
+                remove_after=self.remove_after,
+                stuck_after=self.stuck_after,
+            )
+            self._fs.make_ballast(roots.ballast_size(self._fs, self.settings))
+
+    def reset(self, *, all: bool = False, locks: bool = False) -> None:
+        with self._lock:
+            if all:
+                self._reset("inactive", "active", "finished", "failed", "settling", "places")
+                self._reset("children", "workers", "commands", "locks", "logs", "incidents")
+                self._reset("corrupt", "ids")
+                roots.complete(self._fs)
+                self._wire(self._layout)
+                self._jobs.reopen()
+            elif locks:
+                self._reset("locks")
+                roots.complete(self._fs)
+                self._wire(self._layout)
+
+    def _reset(self, *directories: str) -> None:
+        """Move directories aside, whole, and delete them there."""
+        for name in directories:
+            gone = f"{self._layout.trash}/{name}.{names.nonce()}"
+            self._fs.publish_directory(f"{self.root}/{name}", gone)
+            self._repairer.delete(gone)
+
+    def stats(self) -> dict[str, JSON]:
+        with self._lock:
+            self._look_in()
+            now = self._now()
+            inactive, delayed = self._census.count_inactive(now)
+            performing = [found.token.place.key for found in self._active()]
+            workers = len(self._registry.entries())
+            busy = len(set(performing))
+            return {
+                "active_jobs": len(performing),
+                "active_locks": self._locks.count(now),
+                "active_workers": busy,
+                "delayed_jobs": delayed,
+                "enqueued_jobs": self._jobs.peek() - 1,
+                "failed_jobs": self._census.count("failed"),
+                "finished_jobs": self._census.count("finished"),
+                "inactive_jobs": inactive,
+                "inactive_schedules": 0,
+                "inactive_workers": workers - busy,
+                "schedules": 0,
+                "uptime": max(0.0, now - self.created),
+                "workers": workers,
+            }
+
+    def history(self) -> dict[str, JSON]:
+        with self._lock:
+            return {"daily": self._census.history(self._now())}
+
+
+_KINDS_NOT_DONE: Final = frozenset({"ready", "delayed", "waiting", "active"})
+
+
+def _after_fork(method: weakref.WeakMethod[Callable[[], None]]) -> None:
+    """Call a method in every forked child, as long as its object lives."""
+
+    def call() -> None:
+        bound = method()
+        if bound:
+            bound()
+
+    os.register_at_fork(after_in_child=call)
+
+
+class _Filter:
+    """What `list_jobs` was asked for, and what of it a job's name can answer."""
+
+    def __init__(
+        self,
+        *,
+        states: frozenset[State],
+        ids: set[int] | None,
+        notes: set[str] | None,
+        queues: set[str] | None,
+        tasks: set[str] | None,
+        before: int | None,
+    ) -> None:
+        self.states, self.ids, self.notes = states, ids, notes
+        self.queues, self.tasks, self.before = queues, tasks, before
+        self._tasks = None if tasks is None else {names.encode(task) for task in tasks}
+
+    def may_be(self, found: Found) -> bool:
+        """Whether the name allows that the job passes."""
+        if self.before is not None and found.name.id >= self.before:
+            return False
+        return self._tasks is None or found.name.task in self._tasks
+
+    def asks_content(self, found: Found) -> bool:
+        """Whether the content has to be read to know."""
+        if self.queues is not None and not found.token.place.queue:
+            return True
+        return self.notes is not None
+
+    def accepts(self, record: Record) -> bool:
+        """Whether the content passes."""
+        if self.queues is not None and record["queue"] not in self.queues:
+            return False
+        return self.notes is None or not self.notes.isdisjoint(record["notes"])
+
+    def only_states(self) -> bool:
+        """Whether nothing but states is asked for."""
+        return self.queues is None and self.only_queues()
+
+    def only_queues(self) -> bool:
+        """Whether nothing but states and queues is asked for."""
+        return (self.ids, self.notes, self.tasks, self.before) == (None,) * 4
+
+
+def _request(job: str | Sequence[Any]) -> dict[str, Any]:
+    """The members of a record that differ within a batch."""
+    parts: Sequence[Any] = (job,) if isinstance(job, str) else job
+    if isinstance(parts, Mapping) or not isinstance(parts, Sequence) or not 1 <= len(parts) <= 3:
+        raise InvalidType(f"a job is (task, args, kwargs), not {job!r:.60}")
+    args, kwargs = [*parts[1:], [], None][:2] if len(parts) < 3 else parts[1:3]
+    record = new_record(parts[0], args, kwargs, 0.0)
+    return {
+        "task": record["task"],
+        "args": record["args"],
+        "kwargs": record["kwargs"],
+    }
+
+
+def _delayed_place(directory: str, layout: Layout) -> Place:
+    queue, kind, hour, *_ = directory.removeprefix(f"{layout.inactive}/").split("/")
+    return Place(kind, queue, hour)
+
+
+def _first(given: float | None, otherwise: float) -> float:
+    return otherwise if given is None else given
+
+
+def _states(states: Iterable[str] | None) -> frozenset[State]:
+    if states is None:
+        return frozenset(STATES)
+    wanted = set(_strings(states, "states"))
+    unknown = wanted - set(STATES)
+    if unknown:
+        raise InvalidValue(f"unknown state {min(unknown)!r} (known: {', '.join(STATES)})")
+    return frozenset(state for state in STATES if state in wanted)
+
+
+def _string(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidType(f"{name} must be a string, not {value!r:.40}")
+    return value
+
+
+def _strings(values: Iterable[str], name: str) -> list[str]:
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise InvalidType(f"{name} must be a list of strings, not {values!r:.40}")
+    return [_string(value, name) for value in values]
+
+
+def _check_page(offset: int, limit: int) -> None:
+    for name, value in (("offset", offset), ("limit", limit)):
+        if type(value) is not int:
+            raise InvalidType(f"{name} must be an integer, not {value!r:.40}")
+        if value < 0:
+            raise InvalidValue(f"{name} must not be negative: {value}")

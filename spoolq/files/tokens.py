@@ -1,0 +1,212 @@
+"""The two primitives through which every change of a job goes.
+
+`move` is `Filesystem.move`: one rename, for changes of state alone. `supersede` is for every
+change of content:
+
+1. write the new file complete as `settling/<id>.<epoch>.<revision>.<nonce>@<place>.new`, sync it;
+2. move the job's present file to the same name with `.old`: this instant is the commit, and the
+   fence: who no longer owns that exact name loses here and changes nothing;
+3. move `.new` to its place, sync that directory;
+4. unlink `.old`.
+
+Whoever finds `.old` with `.new` completes steps 3 and 4: the name says where to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from spoolq.errors import JobCorrupt
+from spoolq.files import names, records
+from spoolq.files.fs import Filesystem, NoDirectory
+from spoolq.files.layout import Layout
+from spoolq.files.places import Place, Places, job_name, parse_code
+from spoolq.transitions import Record
+
+
+class Token(NamedTuple):
+    """One job's file: where it is, under which name."""
+
+    directory: str
+    name: str
+    place: Place
+
+    @property
+    def path(self) -> str:
+        return f"{self.directory}/{self.name}"
+
+
+class Change(NamedTuple):
+    """A change of content that is about to be made."""
+
+    token: Token  # the present file
+    record: Record  # the new content
+    place: Place  # where it goes
+    epoch: int
+    revision: int
+    finishing_child: bool = False
+
+
+class Settling(NamedTuple):
+    """The name of a change that is under way, taken apart."""
+
+    id: int
+    epoch: int
+    revision: int
+    nonce: str
+    place: Place
+    stage: str  # new or old
+
+
+def parse_settling(name: str) -> Settling | None:
+    """The parts of a name in `settling/`; None for any other name."""
+    stem, _, stage = name.rpartition(".")
+    numbers, _, code = stem.partition("@")
+    parts = numbers.split(".")
+    place = parse_code(code)
+    if stage not in ("new", "old") or place is None or len(parts) != 4:
+        return None
+    if not all(part.isascii() and part.isdigit() for part in parts[:3]):
+        return None
+    return Settling(int(parts[0]), int(parts[1]), int(parts[2]), parts[3], place, stage)
+
+
+class Tokens:
+    """Moves and supersedes the files of jobs."""
+
+    def __init__(self, fs: Filesystem, layout: Layout, places: Places) -> None:
+        self._fs = fs
+        self._layout = layout
+        self._places = places
+        self.before_publish: Callable[[Token, Place], None] | None = None
+        """Called between commit and publication of a change, also when it is completed later."""
+
+    def put(
+        self, source: str, record: Record, place: Place, epoch: int, revision: int, nonce: str
+    ) -> Token | None:
+        """Move a private or committed file to its place, making the place if need be.
+
+        None: somebody else did it. The name is not synced.
+        """
+        id_ = record["id"]
+        name = str(job_name(record, place, epoch, revision, nonce))
+        block = names.block_of(id_)
+        while True:
+            bucket = self._places.made(place, block) or self._places.make(place, block)
+            try:
+                moved = self._fs.move(source, f"{bucket}/{name}")
+            except NoDirectory:
+                self._places.forget(place, block)  # RACE: emptied and removed by a claimer
+                continue
+            return Token(bucket, name, place) if moved else None
+
+    def supersede(self, changes: Sequence[Change]) -> list[Token | None]:
+        """Make changes of content, durable together; None for each that was fenced off.
+
+        After return every change that was made survives power loss. A disk that refuses before
+        the commit leaves the job as it was; after it, repair or the next reader completes it.
+        """
+        fs, settling = self._fs, self._layout.settling
+        nonces = [names.nonce() for _ in changes]
+        stems = [self._stem(change, nonce) for change, nonce in zip(changes, nonces, strict=True)]
+        contents = [records.encode(change.record) for change in changes]
+        alone = len(changes) == 1
+        for stem, data in zip(stems, contents, strict=True):
+            # CRASH: dying here leaves a `.new` alone: never decided, collected by repair.
+            fs.create(f"{stem}.new", data, sync=alone, urgent=True)
+        if not alone:
+            fs.sync_files([f"{stem}.new" for stem in stems])
+        if fs.durable and not fs.ordered:
+            fs.sync_directory(settling)
+        committed = [
+            self._commit(change, stem) for change, stem in zip(changes, stems, strict=True)
+        ]
+        tokens: list[Token | None] = []
+        for change, stem, nonce, data, won in zip(
+            changes, stems, nonces, contents, committed, strict=True
+        ):
+            # CRASH: from here on `.old` and `.new` are both there; anybody can go on.
+            tokens.append(self._publish(change, stem, nonce, data) if won else None)
+        for directory in {token.directory for token in tokens if token}:
+            fs.sync_directory(directory)
+        for stem, token in zip(stems, tokens, strict=True):
+            if token:
+                fs.unlink(f"{stem}.old")
+        return tokens
+
+    def _stem(self, change: Change, nonce: str) -> str:
+        numbers = f"{change.record['id']}.{change.epoch}.{change.revision}.{nonce}"
+        return f"{self._layout.settling}/{numbers}@{change.place.code}"
+
+    def _commit(self, change: Change, stem: str) -> bool:
+        if self._fs.move(change.token.path, f"{stem}.old"):
+            return True
+        self._fs.unlink(f"{stem}.new")  # fenced: the job is somebody else's now
+        return False
+
+    def _publish(self, change: Change, stem: str, nonce: str, data: bytes) -> Token:
+        if self.before_publish:
+            self.before_publish(change.token, change.place)
+        place, record = change.place, change.record
+        numbers = (change.epoch, change.revision, nonce)
+        token = self.put(f"{stem}.new", record, place, *numbers)
+        if token is None and not self._completed(record["id"], change.revision):
+            # RACE: this process slept so long that repair took its `.new` for a leftover.
+            self._fs.create(f"{stem}.new", data, urgent=True)
+            token = self.put(f"{stem}.new", record, place, *numbers)
+        if token is None:  # completed by a helper
+            bucket = place.bucket(self._layout, names.block_of(record["id"]))
+            token = Token(bucket, str(job_name(record, place, *numbers)), place)
+        return token
+
+    # Set by the catalog, which lies above: whether a job is there with at least this revision.
+    find_revision: Callable[[int], int | None]
+
+    def _completed(self, id: int, revision: int) -> bool:
+        found = self.find_revision(id)
+        return found is not None and found >= revision
+
+    # -- what others left ------------------------------------------------------------------------
+
+    def complete(self, name: str) -> Token | None:
+        """Complete the change whose `.old` is called `name`: steps 3 and 4, by anybody.
+
+        None when there was nothing to publish any more.
+        """
+        change = parse_settling(name)
+        if change is None or change.stage != "old":
+            return None
+        stem = f"{self._layout.settling}/{name.removesuffix('.old')}"
+        token = None
+        data = self._fs.read(f"{stem}.new", records.MAX_SIZE)
+        if data is not None:
+            record = records.decode(data)
+            if self.before_publish:
+                old = Token(self._layout.settling, name, change.place)
+                self.before_publish(old, change.place)
+            token = self.put(
+                f"{stem}.new", record, change.place, change.epoch, change.revision, change.nonce
+            )
+            if token:
+                self._fs.sync_directory(token.directory)
+                self._fs.unlink(f"{stem}.old")
+        return token
+
+    def read_or_none(self, token: Token) -> Record | None:
+        """`read` for callers that have nothing to do with a job that cannot be read."""
+        try:
+            return self.read(token)
+        except JobCorrupt:
+            return None
+
+    def read(self, token: Token) -> Record | None:
+        """The content of a job's file; None when it has moved on. Raises JobCorrupt."""
+        data = self._fs.read(token.path, records.MAX_SIZE)
+        if data is None:
+            return None
+        record = records.decode(data)
+        if record["id"] != names.job_id(os.path.basename(token.path)):
+            raise JobCorrupt(f"it says that it is job {record['id']}")
+        return record

@@ -1,0 +1,395 @@
+"""A job in the hands of a program: what it is, how to perform it, and how it ends.
+
+A handle never refreshes itself: `task`, `args`, `kwargs` and `retries` are as they were when it
+was made, and `retries` says which attempt it may speak for. Whoever performs the job commits its
+outcome; if the task has called `finish`, `fail` or `retry` itself, or the attempt was taken away
+meanwhile, that later commit is refused and changes nothing.
+"""
+
+from __future__ import annotations
+
+import signal as signals
+from collections.abc import Mapping
+from contextlib import suppress
+from contextvars import ContextVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+
+from spoolq.errors import InvalidType, InvalidValue, SpoolError, SpoolUnavailable
+from spoolq.events import Emitter
+from spoolq.model import JSON, UNKNOWN_ERROR, JobInfo
+from spoolq.runners import Outcome, describe
+from spoolq.runners.fork import start_fork
+from spoolq.transitions import brief, check_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from spoolq.backend import Backend
+    from spoolq.registry import Registry
+    from spoolq.runners import Run
+
+Seconds = float | timedelta
+
+_current: ContextVar[Job | None] = ContextVar("spoolq_job", default=None)
+
+
+def current_job() -> Job | None:
+    """The job that is being performed here, None outside of one."""
+    return _current.get()
+
+
+class Holder(Protocol):
+    """The worker that claimed a job, as far as the job needs it."""
+
+    id: int | None
+    heartbeat: float
+
+    def register(self) -> object:
+        """Send a heartbeat."""
+
+
+class Job(Emitter):
+    """One attempt of a job. It can be passed wherever an id can.
+
+    Events, in the order of a job that runs well: `spawn(job, pid)` here, `start(job)`,
+    `finish(job)` and `cleanup(job)` in the process that performs it, `reap(job, pid)` here, then
+    `finished(job, result)` or `failed(job, error)` in whichever process ended the job [308-313].
+    """
+
+    __slots__ = (
+        "_child",
+        "_holder",
+        "_registry",
+        "_resolved",
+        "args",
+        "backend",
+        "id",
+        "kwargs",
+        "retries",
+        "task",
+    )
+
+    EVENTS: ClassVar[tuple[str, ...]] = (
+        "start",
+        "finish",
+        "cleanup",
+        "failed",
+        "finished",
+        "spawn",
+        "reap",
+    )
+
+    def __init__(  # noqa: PLR0917  # by position: every enqueue makes a handle
+        self,
+        backend: Backend,
+        registry: Registry,
+        id: int,
+        task: str,
+        args: list[JSON],
+        kwargs: dict[str, JSON],
+        retries: int = 0,
+        holder: Holder | None = None,
+    ) -> None:
+        """Made by Spool and Worker, not by programs."""
+        self._callbacks = None  # what Emitter.__init__ does
+        self.backend = backend
+        self._registry = registry
+        self._holder = holder
+        self._child: _Child | None = None
+        self._resolved = False
+        self.id = id
+        self.task = task
+        self.args = args
+        self.kwargs = kwargs
+        self.retries = retries
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id} {self.task} retries={self.retries}>"
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def info(self) -> JobInfo | None:
+        """The job as it is now; None when it was removed or has expired."""
+        rows: list[JobInfo] = self.backend.list_jobs(0, 1, ids=[self.id]).rows
+        return rows[0] if rows else None
+
+    def parents(self) -> list[Job]:
+        """Handles of the parents that still exist, in the order and as often as given [25]."""
+        info = self.info()
+        if info is None or not info.parents:
+            return []
+        wanted = set(info.parents)
+        rows = self.backend.list_jobs(0, len(wanted), ids=wanted).rows
+        found = {parent.id: parent for parent in rows}
+        return [self._other(found[parent]) for parent in info.parents if parent in found]
+
+    @property
+    def worker(self) -> int | None:
+        """The id of the worker this handle was dequeued by, None for any other handle."""
+        return None if self._holder is None else self._holder.id
+
+    # -- ending ----------------------------------------------------------------------------------
+
+    def finish(self, result: JSON = None) -> bool:
+        """Store `result` and move the job from active to finished.
+
+        False, and nothing changed, unless this attempt is the running one.
+        """
+        return self._finish(result)
+
+    def fail(self, result: JSON | BaseException = UNKNOWN_ERROR) -> bool:
+        """Store the error and move the job to failed, or back to inactive if attempts are left.
+
+        An exception is stored as `{"type", "message", "traceback"}`. False as for `finish`.
+        """
+        return self._fail(describe(result) if isinstance(result, BaseException) else result)
+
+    def retry(
+        self,
+        *,
+        attempts: int | None = None,
+        delay: Seconds = 0,
+        expire: Seconds | None = None,
+        lax: bool | None = None,
+        parents: Iterable[Any] | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+    ) -> bool:
+        """Make the job inactive again, from any state; what is not given stays, the delay is 0.
+
+        False, and nothing changed, when it was retried meanwhile, or is gone.
+        """
+        done = self.backend.retry_job(
+            self.id,
+            self.retries,
+            attempts=attempts,
+            delay=delay,
+            expire=expire,
+            lax=lax,
+            parents=parents,
+            priority=priority,
+            queue=queue,
+        )
+        self._resolved = self._resolved or done
+        return done
+
+    def remove(self) -> bool:
+        """Remove the job; False when it is active, or gone already."""
+        return self.backend.remove_job(self.id)
+
+    def note(self, mapping: Mapping[str, JSON] | None = None, /, **notes: JSON) -> bool:
+        """Merge notes into the job's, in any state; None removes a key. False when it is gone."""
+        return self.backend.note(self.id, {**(mapping or {}), **notes})
+
+    def _finish(self, result: JSON, exit: JSON = None) -> bool:
+        done = self.backend.finish_job(self.id, self.retries, result, exit=exit)
+        if done:
+            self._resolved = True
+            self.emit("finished", result)
+        return done
+
+    def _fail(self, error: JSON, exit: JSON = None) -> bool:
+        error = UNKNOWN_ERROR if error is None else error
+        done = self.backend.fail_job(self.id, self.retries, error, exit=exit)
+        if done:
+            self._resolved = True
+            self.emit("failed", error)
+        return done
+
+    def _commit(self, outcome: Outcome) -> None:
+        if not outcome.ok:
+            self._fail(outcome.result, outcome.exit)
+            return
+        try:
+            self._finish(outcome.result, outcome.exit)
+        except (InvalidType, InvalidValue) as error:
+            # A result the spool cannot hold must not leave the job active for ever.
+            self._fail(describe(error))
+
+    # -- performing in this process --------------------------------------------------------------
+
+    def execute(self) -> Exception | None:
+        """Run the task here and now; return what it raised, None when it went well.
+
+        The job's state does not change: call `finish` or `fail` afterwards [322, 323].
+        """
+        try:
+            self._call()
+        except Exception as error:  # noqa: BLE001  # the caller decides what it means
+            return error
+        return None
+
+    def perform_here(self) -> Exception | None:
+        """Run the task in this process and commit how it ended; return what it raised.
+
+        A program is a process of its own in any case; if it fails, a SpoolError says why. What
+        ends this process, Ctrl-C among it, fails the job first and is raised.
+        """
+        if self._registry.is_executable(self.task):
+            outcome = self._perform()
+            message = f"task {self.task} failed: {brief(outcome.result)}"
+            return None if outcome.ok else SpoolError(message)
+        try:
+            value = self._call()
+        except BaseException as error:
+            self.fail(error)
+            if isinstance(error, Exception):
+                return error
+            raise
+        if not self._resolved:
+            self._commit(Outcome(True, value))
+        return None
+
+    def _call(self) -> JSON:
+        """The task's return value, checked; what it returns after `finish` means nothing."""
+        self._resolved = False
+        token = _current.set(self)
+        try:
+            self.emit("start")
+            # Looked up now: a start handler may have changed the task [315].
+            function = self._registry.function(self.task)
+            context = (self,) if function.takes_context else ()
+            value = function.fn(*context, *self.args, **self.kwargs)
+            if self._resolved:
+                value = None
+            check_json(value, "result")
+            self.emit("finish")
+        finally:
+            _current.reset(token)
+        return value
+
+    # -- performing in a child -------------------------------------------------------------------
+
+    def perform(self) -> None:
+        """Run the task in a new process, wait for it and commit how it ended [324].
+
+        While it runs the worker that dequeued this handle sends its heartbeats.
+        """
+        self._perform()
+
+    def start(self) -> Job:
+        """Run the task in a new process and return at once; `is_finished` commits the end [329].
+
+        Raises OSError when the system has no process left; the job is still active.
+        """
+        run = self._start_program() if self._registry.is_executable(self.task) else None
+        self._child = _Child(run or start_fork(self._work))
+        if self.pid:
+            with suppress(SpoolUnavailable):  # the job runs: a note is not worth losing it for
+                self.backend.note(self.id, {"minion_pid": self.pid})
+            self.emit("spawn", self.pid)
+        return self
+
+    def is_finished(self) -> bool:
+        """Whether the process that `start` started has ended; then its outcome is committed.
+
+        Raises SpoolUnavailable if the disk refuses; the job is still active, call again.
+        """
+        if self._child is None:
+            return False
+        outcome = self._child.run.poll()
+        if outcome is None:
+            return False
+        self._conclude(self._child, outcome)
+        return True
+
+    def kill(self, signal: int | str) -> None:
+        """Send a signal, by number or name, to the process and everything it started.
+
+        Nothing happens when none is running. Raises InvalidValue for an unknown signal.
+        """
+        number = _signal_number(signal)
+        if self._child is not None:
+            self._child.run.kill(number)
+
+    def stop(self) -> None:
+        """Kill the process and everything it started at once; the job fails."""
+        self.kill(signals.SIGKILL)
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the process that `start` started, None before."""
+        return (self._child.run.pid or None) if self._child else None
+
+    def _work(self) -> Outcome:
+        """What the forked child does. The parent holds the claim and commits the outcome."""
+        try:
+            outcome = Outcome(True, self._call())
+        except Exception as error:  # noqa: BLE001  # whatever a task raises is its failure
+            outcome = Outcome(False, describe(error))
+        self.emit("cleanup")
+        return outcome
+
+    def _start_program(self) -> Run:
+        info = self.info()
+        return self._registry.start_program(
+            self,
+            queue=info.queue if info else "default",
+            timeout=info.timeout if info else None,
+            worker=self.worker,
+        )
+
+    def _perform(self) -> Outcome:
+        self.start()
+        assert self._child is not None  # noqa: S101  # start has set it
+        outcome = self._wait(self._child)
+        self._conclude(self._child, outcome)
+        return outcome
+
+    def _wait(self, child: _Child) -> Outcome:
+        try:
+            while True:
+                outcome = child.run.wait(self._holder.heartbeat if self._holder else None)
+                if outcome is not None:
+                    return outcome
+                if self._holder is not None:
+                    with suppress(SpoolUnavailable):  # the job goes on; its end tries again
+                        self._holder.register()
+        except BaseException:
+            # The child leads a session of its own: the Ctrl-C that ends us did not reach it.
+            self.stop()
+            outcome = child.run.wait()
+            assert outcome is not None  # noqa: S101  # it waited without a timeout
+            self._conclude(child, outcome)
+            raise
+
+    def _conclude(self, child: _Child, outcome: Outcome) -> None:
+        if not child.reaped:
+            child.reaped = True
+            if child.run.pid:
+                self.emit("reap", child.run.pid)
+        if not child.committed:
+            self._commit(outcome)
+            child.committed = True
+
+    def _other(self, info: JobInfo) -> Job:
+        return Job(
+            self.backend,
+            self._registry,
+            info.id,
+            info.task,
+            info.args,
+            info.kwargs,
+            info.retries,
+        )
+
+
+class _Child:
+    """The process that performs a job, and how far its end has been dealt with."""
+
+    __slots__ = ("committed", "reaped", "run")
+
+    def __init__(self, run: Run) -> None:
+        self.run: Final = run
+        self.reaped = False
+        self.committed = False
+
+
+def _signal_number(signal: int | str) -> int:
+    try:
+        if isinstance(signal, str):
+            return signals.Signals[f"SIG{signal.upper().removeprefix('SIG')}"].value
+        return signals.Signals(signal).value
+    except (KeyError, ValueError):
+        raise InvalidValue(f"unknown signal {signal!r}") from None

@@ -1,0 +1,695 @@
+"""The storage contract in dicts under one lock, gone with its process.
+
+It is the reference: short enough to be checked by reading, and what the property tests hold the
+file backend against. It is also what `Spool("memory:")` runs on.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, Final
+
+from spoolq.backend import Backend
+from spoolq.clock import Clock, SystemClock
+from spoolq.errors import InvalidType, InvalidValue
+from spoolq.model import (
+    FOREGROUND_QUEUE,
+    JSON,
+    MISSING_AFTER,
+    REMOVE_AFTER,
+    STATES,
+    STUCK,
+    STUCK_AFTER,
+    WORKER_GONE,
+    Claimed,
+    JobInfo,
+    LockInfo,
+    Page,
+    State,
+    WorkerInfo,
+)
+from spoolq.transitions import (
+    REMOVABLE,
+    Backoff,
+    Record,
+    check_id,
+    check_json,
+    check_object,
+    check_parents,
+    check_priority,
+    check_seconds,
+    expired,
+    failed,
+    finished,
+    new_record,
+    noted,
+    parent_blocks,
+    retried,
+    stuck,
+)
+
+LOOK_EVERY: Final = 0.01  # seconds between two looks of a waiting dequeue
+HOUR: Final = 3600
+
+
+@dataclass(slots=True)
+class _Job:
+    state: State
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class _Hold:
+    id: int
+    name: str
+    expires: float
+    worker: int | None
+
+
+class MemoryBackend(Backend):
+    """Jobs, workers and locks of one process, in its memory. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock | None = None,
+        backoff: Backoff | None = None,
+        missing_after: float = MISSING_AFTER,
+        remove_after: float = REMOVE_AFTER,
+        stuck_after: float = STUCK_AFTER,
+    ) -> None:
+        super().__init__(
+            backoff=backoff,
+            missing_after=missing_after,
+            remove_after=remove_after,
+            stuck_after=stuck_after,
+        )
+        self._clock = clock or SystemClock()
+        self._created = self._clock.wall()
+        # Reentrant, because a backoff callback may look into the backend that asks it.
+        self._lock = threading.RLock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._jobs: dict[int, _Job] = {}
+        self._workers: dict[int, WorkerInfo] = {}
+        self._inboxes: dict[int, list[list[JSON]]] = {}
+        self._holds: dict[int, _Hold] = {}
+        self._last_job = self._last_worker = self._last_hold = 0
+
+    # -- jobs ------------------------------------------------------------------------------------
+
+    def enqueue(
+        self,
+        task: str,
+        args: Sequence[JSON] = (),
+        kwargs: Mapping[str, JSON] | None = None,
+        *,
+        attempts: int = 1,
+        delay: float = 0,
+        expire: float | None = None,
+        lax: bool = False,
+        notes: Mapping[str, JSON] | None = None,
+        parents: Iterable[Any] = (),
+        priority: int = 0,
+        queue: str = "default",
+        timeout: float | None = None,
+    ) -> int:
+        record = self._new_record(
+            task,
+            args,
+            kwargs,
+            attempts=attempts,
+            delay=delay,
+            expire=expire,
+            lax=lax,
+            notes=notes,
+            parents=parents,
+            priority=priority,
+            queue=queue,
+            timeout=timeout,
+        )
+        with self._lock:
+            return self._store(record)
+
+    def enqueue_many(self, jobs: Iterable[str | Sequence[Any]], **options: Any) -> list[int]:
+        if "parents" in options:
+            # An iterator would be empty after the first job.
+            options["parents"] = check_parents(options["parents"])
+        records = [self._new_record(*_call(job), **options) for job in jobs]
+        with self._lock:
+            return [self._store(record) for record in records]
+
+    def _new_record(
+        self,
+        task: str,
+        args: Sequence[JSON] = (),
+        kwargs: Mapping[str, JSON] | None = None,
+        **options: Any,
+    ) -> Record:
+        record = new_record(task, args, kwargs, self._clock.wall(), **options)
+        for name in ("args", "kwargs", "notes"):
+            record[name] = _from_json(record[name], name)
+        return record
+
+    def _store(self, record: Record) -> int:
+        self._last_job += 1
+        self._jobs[self._last_job] = _Job("inactive", {**record, "id": self._last_job})
+        return self._last_job
+
+    def dequeue(
+        self,
+        worker_id: int,
+        wait: float = 0,
+        *,
+        id: Any = None,
+        min_priority: int | None = None,
+        queues: Sequence[str] = ("default",),
+        tasks: Sequence[str] | None = None,
+    ) -> Claimed | None:
+        worker = check_id(worker_id, "worker")
+        only = None if id is None else check_id(id)
+        least = None if min_priority is None else check_priority(min_priority)
+        from_queues, of_tasks = _names(queues, "queues"), _optional_names(tasks, "tasks")
+
+        def wanted(record: Record) -> bool:
+            return (
+                (only is None or record["id"] == only)
+                and (least is None or record["priority"] >= least)
+                and record["queue"] in from_queues
+                and (of_tasks is None or record["task"] in of_tasks)
+            )
+
+        deadline = self._clock.elapsed() + check_seconds(wait, "wait")
+        while True:
+            with self._lock:
+                if worker not in self._workers:
+                    return None
+                if job := self._best(wanted):
+                    return self._claim(job, worker)
+            left = deadline - self._clock.elapsed()
+            if left <= 0:
+                return None
+            self._clock.sleep(min(left, LOOK_EVERY))
+
+    def _best(self, wanted: Callable[[Record], bool]) -> _Job | None:
+        now = self._clock.wall()
+        ready = (
+            job
+            for job in self._jobs.values()
+            if job.state == "inactive"
+            and wanted(job.record)
+            and job.record["delayed"] <= now
+            and not expired(job.record, now)
+            and not self._blocked(job.record, now)
+        )
+        return min(ready, key=lambda job: (-job.record["priority"], job.record["id"]), default=None)
+
+    def _blocked(self, record: Record, now: float) -> bool:
+        parents = map(self._jobs.get, record["parents"])
+        return any(
+            parent_blocks(parent.state, lax=record["lax"])
+            for parent in parents
+            if parent is not None and not _gone(parent, now)
+        )
+
+    def _claim(self, job: _Job, worker: int) -> Claimed:
+        job.state = "active"
+        job.record = {**job.record, "started": self._clock.wall(), "worker": worker}
+        return Claimed(
+            id=job.record["id"],
+            task=job.record["task"],
+            args=copy.deepcopy(job.record["args"]),
+            kwargs=copy.deepcopy(job.record["kwargs"]),
+            retries=job.record["retries"],
+        )
+
+    def finish_job(self, id: Any, retries: int, result: JSON = None, *, exit: JSON = None) -> bool:
+        job_id, ended = check_id(id), (_from_json(result, "result"), _from_json(exit, "exit"))
+        with self._lock:
+            return self._finish(job_id, retries, *ended)
+
+    def finish_jobs(self, outcomes: Iterable[tuple[Any, int, JSON]]) -> list[bool]:
+        checked = [
+            (check_id(job_id), retries, _from_json(result, "result"))
+            for job_id, retries, result in outcomes
+        ]
+        with self._lock:
+            return [self._finish(*outcome) for outcome in checked]
+
+    def _finish(self, job_id: int, retries: int, result: JSON, exit_status: JSON = None) -> bool:
+        job = self._running(job_id, retries)
+        if job is None:
+            return False
+        job.record = finished(job.record, result, self._clock.wall(), exit_status)
+        job.state = "finished"
+        return True
+
+    def fail_job(self, id: Any, retries: int, result: JSON = None, *, exit: JSON = None) -> bool:
+        job_id, ended = check_id(id), (_from_json(result, "result"), _from_json(exit, "exit"))
+        with self._lock:
+            job = self._running(job_id, retries)
+            if job is None:
+                return False
+            self._fail(job, *ended)
+            return True
+
+    def _fail(self, job: _Job, result: JSON, exit_status: JSON = None) -> None:
+        now = self._clock.wall()
+        job.state, job.record = failed(job.record, result, now, self.backoff, exit_status)
+
+    def _running(self, job_id: int, retries: int) -> _Job | None:
+        job = self._jobs.get(job_id)
+        if job is None or job.state != "active" or job.record["retries"] != retries:
+            return None
+        return job
+
+    def retry_job(self, id: Any, retries: int, **options: Any) -> bool:
+        job_id = check_id(id)
+        with self._lock:
+            job = self._jobs.get(job_id)
+            if job is None:
+                return False
+            record = retried(job.record, self._clock.wall(), options)
+            if job.record["retries"] != retries:
+                return False
+            job.state, job.record = "inactive", record
+            return True
+
+    def remove_job(self, id: Any) -> bool:
+        job_id = check_id(id)
+        with self._lock:
+            job = self._jobs.get(job_id)
+            if job is None or job.state not in REMOVABLE:
+                return False
+            del self._jobs[job_id]
+            return True
+
+    def note(self, id: Any, merge: Mapping[str, JSON]) -> bool:
+        job_id, merge = check_id(id), _from_json(check_object(merge, "notes"), "notes")
+        with self._lock:
+            job = self._jobs.get(job_id)
+            if job is None:
+                return False
+            job.record = noted(job.record, merge)
+            return True
+
+    def list_jobs(
+        self,
+        offset: int = 0,
+        limit: int = 100,
+        *,
+        before: int | None = None,
+        ids: Iterable[Any] | None = None,
+        notes: Iterable[str] | None = None,
+        queues: Iterable[str] | None = None,
+        states: Iterable[str] | None = None,
+        tasks: Iterable[str] | None = None,
+    ) -> Page:
+        _check_bounds(offset, limit)
+        of_ids = _id_filter(before, ids)
+        keys, of_states = _optional_names(notes, "notes"), _states(states)
+        in_queues = _optional_names(queues, "queues")
+        of_tasks = _optional_names(tasks, "tasks")
+
+        def matches(job: _Job, now: float) -> bool:
+            record = job.record
+            return (
+                of_ids(record["id"])
+                and not _gone(job, now)
+                and (of_states is None or job.state in of_states)
+                and (in_queues is None or record["queue"] in in_queues)
+                and (of_tasks is None or record["task"] in of_tasks)
+                and (keys is None or not keys.isdisjoint(record["notes"]))
+            )
+
+        def newest_first(now: float) -> Iterator[_Job]:
+            return (job for _, job in sorted(self._jobs.items(), reverse=True) if matches(job, now))
+
+        def count() -> int:
+            with self._lock:
+                return sum(1 for _ in newest_first(self._clock.wall()))
+
+        with self._lock:
+            now = self._clock.wall()
+            page = islice(newest_first(now), offset, offset + limit)
+            children = self._children()
+            return Page("jobs", [_info(job, children, now) for job in page], count)
+
+    def _children(self) -> dict[int, list[int]]:
+        children: dict[int, list[int]] = {}
+        for job_id, job in sorted(self._jobs.items()):
+            for parent in set(job.record["parents"]):
+                children.setdefault(parent, []).append(job_id)
+        return children
+
+    # -- workers ---------------------------------------------------------------------------------
+
+    def register_worker(
+        self, worker_id: int | None = None, *, status: Mapping[str, JSON] | None = None
+    ) -> int:
+        kept = None if worker_id is None else check_id(worker_id, "worker")
+        if status is not None:
+            status = _from_json(check_object(status, "status"), "status")
+        with self._lock:
+            number = self._last_worker + 1 if kept is None else kept
+            self._last_worker = max(number, self._last_worker)
+            worker = self._workers.get(number) or self._new_worker(number)
+            worker = replace(worker, notified=self._clock.wall())
+            if status is not None:
+                worker = replace(worker, status=dict(status))
+            self._workers[number] = worker
+            return number
+
+    def _new_worker(self, number: int) -> WorkerInfo:
+        now = self._clock.wall()
+        self._inboxes[number] = []
+        return WorkerInfo(
+            id=number,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started=now,
+            notified=now,
+            status={},
+            jobs=[],
+        )
+
+    def unregister_worker(self, worker_id: int) -> None:
+        worker = check_id(worker_id, "worker")
+        with self._lock:
+            self._workers.pop(worker, None)
+            self._inboxes.pop(worker, None)
+
+    def list_workers(
+        self,
+        offset: int = 0,
+        limit: int = 100,
+        *,
+        before: int | None = None,
+        ids: Iterable[Any] | None = None,
+    ) -> Page:
+        _check_bounds(offset, limit)
+        of_ids = _id_filter(before, ids)
+
+        def newest_first() -> list[int]:
+            return [worker for worker in sorted(self._workers, reverse=True) if of_ids(worker)]
+
+        def count() -> int:
+            with self._lock:
+                return len(newest_first())
+
+        with self._lock:
+            page = newest_first()[offset : offset + limit]
+            return Page("workers", [self._worker_info(worker) for worker in page], count)
+
+    def _worker_info(self, number: int) -> WorkerInfo:
+        performs = sorted(job_id for job_id, worker in self._active() if worker == number)
+        worker = self._workers[number]
+        return replace(worker, status=copy.deepcopy(worker.status), jobs=performs)
+
+    def _active(self) -> Iterator[tuple[int, int]]:
+        for job_id, job in self._jobs.items():
+            if job.state == "active":
+                yield job_id, job.record["worker"]
+
+    def broadcast(self, command: str, args: Sequence[JSON] = (), ids: Iterable[Any] = ()) -> bool:
+        _check_name(command, "command")
+        if isinstance(args, str | bytes | Mapping) or not isinstance(args, Sequence):
+            raise InvalidType(f"args must be a list of JSON values, not {type(args).__name__}")
+        message = [command, *_from_json(list(args), "args")]
+        wanted = _ids(ids)
+        with self._lock:
+            reached = wanted & self._workers.keys() if wanted else self._workers.keys()
+            for worker in reached:
+                self._inboxes[worker].append(copy.deepcopy(message))
+            return bool(reached)
+
+    def receive(self, worker_id: int) -> list[list[JSON]]:
+        worker = check_id(worker_id, "worker")
+        with self._lock:
+            if worker not in self._workers:
+                return []
+            messages, self._inboxes[worker] = self._inboxes[worker], []
+            return messages
+
+    # -- locks -----------------------------------------------------------------------------------
+
+    def acquire_lock(
+        self, name: str, duration: float, *, limit: int = 1, worker: int | None = None
+    ) -> int | None:
+        _check_name(name, "lock")
+        seconds, most = check_seconds(duration, "duration"), max(_natural(limit, "limit"), 1)
+        owner = None if worker is None else check_id(worker, "worker")
+        with self._lock:
+            now = self._clock.wall()
+            if len(self._held(name, now)) >= most:
+                return None
+            if seconds <= 0:
+                return 0
+            self._last_hold += 1
+            self._holds[self._last_hold] = _Hold(self._last_hold, name, now + seconds, owner)
+            return self._last_hold
+
+    def unlock(self, name: str, *, id: int | None = None) -> bool:
+        _check_name(name, "lock")
+        only = None if id is None else check_id(id)
+        with self._lock:
+            held = self._held(name, self._clock.wall())
+            mine = [hold for hold in held if only is None or hold.id == only]
+            if not mine:
+                return False
+            del self._holds[min(mine, key=lambda hold: (hold.expires, hold.id)).id]
+            return True
+
+    def list_locks(
+        self, offset: int = 0, limit: int = 100, *, names: Iterable[str] | None = None
+    ) -> Page:
+        _check_bounds(offset, limit)
+        wanted = _optional_names(names, "names")
+
+        def newest_first() -> list[_Hold]:
+            holds = self._holds_at(self._clock.wall())
+            holds = [hold for hold in holds if wanted is None or hold.name in wanted]
+            return sorted(holds, key=lambda hold: hold.id, reverse=True)
+
+        def count() -> int:
+            with self._lock:
+                return len(newest_first())
+
+        with self._lock:
+            page = newest_first()[offset : offset + limit]
+            rows = [LockInfo(id=hold.id, name=hold.name, expires=hold.expires) for hold in page]
+            return Page("locks", rows, count)
+
+    def _held(self, name: str, now: float) -> list[_Hold]:
+        return [hold for hold in self._holds_at(now) if hold.name == name]
+
+    def _holds_at(self, now: float) -> list[_Hold]:
+        return [hold for hold in self._holds.values() if hold.expires > now]
+
+    # -- upkeep ----------------------------------------------------------------------------------
+
+    def repair(self) -> None:
+        with self._lock:
+            now = self._clock.wall()
+            self._drop_missing_workers(now)
+            self._release_orphaned_holds(now)
+            self._drop_old_finished_jobs(now)
+            self._drop_expired_jobs(now)
+            self._fail_jobs_without_worker()
+            self._fail_stuck_jobs(now)
+
+    def _drop_missing_workers(self, now: float) -> None:
+        for worker in list(self._workers.values()):
+            if worker.notified + self.missing_after < now:
+                self.unregister_worker(worker.id)
+
+    def _release_orphaned_holds(self, now: float) -> None:
+        self._holds = {
+            hold.id: hold
+            for hold in self._holds_at(now)
+            if hold.worker is None or hold.worker in self._workers
+        }
+
+    def _drop_old_finished_jobs(self, now: float) -> None:
+        # An expired child goes in this very repair; if it kept its parent, a second repair would
+        # find more to do.
+        needed = {
+            parent
+            for job in self._jobs.values()
+            if job.state != "finished" and not _gone(job, now)
+            for parent in job.record["parents"]
+        }
+        self._keep(
+            lambda job: (
+                job.state != "finished"
+                or job.record["id"] in needed
+                or job.record["finished"] + self.remove_after > now
+            )
+        )
+
+    def _drop_expired_jobs(self, now: float) -> None:
+        self._keep(lambda job: not _gone(job, now))
+
+    def _keep(self, kept: Callable[[_Job], bool]) -> None:
+        self._jobs = {key: job for key, job in self._jobs.items() if kept(job)}
+
+    def _fail_jobs_without_worker(self) -> None:
+        for job_id, worker in list(self._active()):
+            job = self._jobs[job_id]
+            if worker not in self._workers and job.record["queue"] != FOREGROUND_QUEUE:
+                self._fail(job, WORKER_GONE)
+
+    def _fail_stuck_jobs(self, now: float) -> None:
+        # Again after each: a failed parent no longer holds back its lax children.
+        while job := next(self._stuck(now), None):
+            job.state, job.record = "failed", stuck(job.record, STUCK)
+
+    def _stuck(self, now: float) -> Iterator[_Job]:
+        return (
+            job
+            for job in self._jobs.values()
+            if job.state == "inactive"
+            and job.record["delayed"] + self.stuck_after < now
+            and not _gone(job, now)
+            and not self._blocked(job.record, now)
+        )
+
+    def reset(self, *, all: bool = False, locks: bool = False) -> None:
+        with self._lock:
+            if all:
+                self._forget()
+            elif locks:
+                self._holds = {}
+
+    def stats(self) -> dict[str, JSON]:
+        with self._lock:
+            now = self._clock.wall()
+            jobs = [job for job in self._jobs.values() if not _gone(job, now)]
+            busy = {worker for _, worker in self._active()}
+            return {
+                **{f"{state}_jobs": sum(job.state == state for job in jobs) for state in STATES},
+                "active_locks": len(self._holds_at(now)),
+                "active_workers": len(busy),
+                "delayed_jobs": sum(self._delayed(job, now) for job in jobs),
+                "enqueued_jobs": self._last_job,
+                "inactive_schedules": 0,
+                "inactive_workers": len(self._workers) - len(busy),
+                "schedules": 0,
+                "uptime": now - self._created,
+                "workers": len(self._workers),
+            }
+
+    def _delayed(self, job: _Job, now: float) -> bool:
+        return job.state == "inactive" and (
+            job.record["delayed"] > now or self._blocked(job.record, now)
+        )
+
+    def history(self) -> dict[str, JSON]:
+        with self._lock:
+            now = self._clock.wall()
+            hours = [
+                {"epoch": now - back * HOUR, "finished_jobs": 0, "failed_jobs": 0}
+                for back in range(23, -1, -1)
+            ]
+            for job in self._jobs.values():
+                ended = job.record["finished"]
+                if job.state not in {"finished", "failed"} or ended is None:
+                    continue
+                if now - 23 * HOUR < ended <= now:
+                    back = int(now // HOUR - ended // HOUR)
+                    hours[23 - back][f"{job.state}_jobs"] += 1
+            return {"daily": hours}
+
+
+def _gone(job: _Job, now: float) -> bool:
+    """Whether this job is past its expiry: nobody sees it, and repair will delete it."""
+    return job.state == "inactive" and expired(job.record, now)
+
+
+def _info(job: _Job, children: Mapping[int, list[int]], now: float) -> JobInfo:
+    return JobInfo(
+        **copy.deepcopy(job.record),
+        state=job.state,
+        children=list(children.get(job.record["id"], [])),
+        time=now,
+    )
+
+
+# -- what a caller may pass ----------------------------------------------------------------------
+
+
+def _from_json(value: JSON, name: str) -> JSON:
+    """The value as JSON gives it back: tuples are lists, and the caller's objects stay his."""
+    check_json(value, name)
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except ValueError as error:
+        raise InvalidValue(f"{name}: JSON cannot carry this number: {error}") from error
+
+
+def _call(job: str | Sequence[Any]) -> Sequence[Any]:
+    """(task,), (task, args) or (task, args, kwargs) of one job of a batch."""
+    if isinstance(job, str):
+        return (job,)
+    if not isinstance(job, list | tuple) or not 1 <= len(job) <= 3:
+        raise InvalidType(f"a job is a task name or (task, args, kwargs), not {job!r:.60}")
+    return job
+
+
+def _check_name(value: object, what: str) -> None:
+    if not isinstance(value, str):
+        raise InvalidType(f"{what} must be a string, not {type(value).__name__}")
+
+
+def _names(values: Iterable[str], what: str) -> frozenset[str]:
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise InvalidType(f"{what} must be a list of strings, not {type(values).__name__}")
+    names = list(values)
+    for name in names:
+        _check_name(name, f"each of {what}")
+    return frozenset(names)
+
+
+def _optional_names(values: Iterable[str] | None, what: str) -> frozenset[str] | None:
+    return None if values is None else _names(values, what)
+
+
+def _states(values: Iterable[str] | None) -> frozenset[str] | None:
+    states = _optional_names(values, "states")
+    for state in sorted(states or ()):
+        if state not in STATES:
+            raise InvalidValue(f"unknown state {state!r}: there are {', '.join(STATES)}")
+    return states
+
+
+def _ids(values: Iterable[Any]) -> set[int]:
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise InvalidType(f"ids must be a list of ids, not {type(values).__name__}")
+    return {check_id(value) for value in values}
+
+
+def _id_filter(before: int | None, ids: Iterable[Any] | None) -> Callable[[int], bool]:
+    bound = None if before is None else check_id(before, "before")
+    wanted = None if ids is None else _ids(ids)
+    return lambda key: (bound is None or key < bound) and (wanted is None or key in wanted)
+
+
+def _check_bounds(offset: int, limit: int) -> None:
+    _natural(offset, "offset")
+    _natural(limit, "limit")
+
+
+def _natural(value: int, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidType(f"{name} must be an integer, not {type(value).__name__}")
+    if value < 0:
+        raise InvalidValue(f"{name} must not be negative: {value}")
+    return value

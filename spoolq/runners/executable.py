@@ -1,0 +1,340 @@
+"""Programs as jobs: `jobs/NAME.job`, `jobs/NAME`, and the command line of an `exec` job.
+
+A program gets its arguments as argv (text as it is, everything else as compact JSON), no shell,
+an empty stdin, a session of its own, umask 077, and its output straight into `logs/`. It starts
+in an empty private directory with a small environment:
+
+    PATH                      the system's own directories
+    HOME USER LOGNAME SHELL   of the user it runs as
+    LANG LC_ALL TZ NOTIFY_URL as whoever performs it has them (LANG: else C.UTF-8)
+    TMPDIR SPOOLQ_TMPDIR      the private directory, removed when the program has ended
+    SPOOLQ_RESULT_FILE        what it writes there is the job's result (JSON, else text)
+    SPOOLQ_ROOT SPOOLQ_JOB_ID SPOOLQ_TASK SPOOLQ_QUEUE SPOOLQ_ATTEMPT SPOOLQ_WORKER
+
+and what `spoolq.toml` adds: `[env]` sets variables, `pass_env` names variables to inherit.
+An `exec` job has the directory, umask and environment it was enqueued with instead.
+
+Exit status 0 finishes the job, anything else fails it. What cannot be started, or could have
+been written by somebody else, fails with the reason and is not run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import stat
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from spoolq.clock import Clock
+from spoolq.errors import SpoolError, UnsafeFile
+from spoolq.logs import open_log, read_log
+from spoolq.model import JSON
+from spoolq.runners import Attempt, Run
+from spoolq.runners.program import NotStarted, ProgramRun, Scratch
+from spoolq.settings import Settings
+
+EXEC: Final = "exec"
+"""The task of a command line; an executable of this name is never run."""
+
+PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# NOTIFY_URL: a crontab that sets it for notify.job is all that MiniQ asks for.
+INHERITED: Final = ("LANG", "LC_ALL", "TZ", "NOTIFY_URL")
+
+_OTHERS_WRITE: Final = 0o022
+
+
+def find_executable(root: str, task: str) -> str | None:
+    """The path of the executable for a task: `jobs/NAME.job`, else `jobs/NAME`, else None."""
+    if not task or "/" in task or "\0" in task or task.startswith("."):
+        return None
+    for path in (f"{root}/jobs/{task}.job", f"{root}/jobs/{task}"):
+        # A link to nothing counts: its job fails and says so, instead of waiting in silence.
+        if os.path.lexists(path) and not os.path.isdir(path):
+            return path
+    return None
+
+
+def executable_tasks(root: str) -> set[str]:
+    """The tasks that executables in `jobs/` perform, `exec` among them."""
+    tasks = {EXEC}
+    try:
+        with os.scandir(f"{root}/jobs") as entries:
+            for entry in entries:
+                if not entry.name.startswith(".") and not entry.is_dir():
+                    tasks |= {entry.name, entry.name.removesuffix(".job")}
+    except FileNotFoundError:
+        pass
+    return {task for task in tasks if task}
+
+
+def start_executable(
+    attempt: Attempt,
+    *,
+    root: str,
+    queue: str = "default",
+    timeout: float | None = None,
+    worker: int | None = None,
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+) -> Run:
+    """Start the program of one attempt in the spool at `root`.
+
+    Never raises for what is wrong with the job or its program: such a run has failed already,
+    with the reason as its outcome. `timeout` is in seconds, `worker` the id of the claim's holder.
+    """
+    root = os.path.abspath(root)
+    settings = settings or Settings()
+    scratch = None
+    try:
+        account = job_account(root)
+        command = _prepare(attempt, root, settings, account)
+        scratch = Scratch(f"{attempt.id}.{attempt.retries}", account.switch)
+        given = _given(attempt, root, queue, worker, scratch)
+        log = open_log(root, attempt.id, attempt.retries)
+        try:
+            process = _spawn(command, given, scratch, account, log)
+        finally:
+            os.close(log)
+    except (OSError, ValueError, SpoolError) as error:
+        if scratch is not None:
+            scratch.remove()
+        return NotStarted(*_reason(error))
+    tail = partial(_read_tail, root, attempt.id, attempt.retries)
+    return ProgramRun(process, scratch, tail, timeout=timeout, clock=clock)
+
+
+# -- as whom -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Account:
+    """The user a program runs as. `switch` is (uid, gid) where that is not this process's own."""
+
+    uid: int
+    name: str
+    home: str
+    shell: str
+    switch: tuple[int, int] | None
+    groups: tuple[int, ...]
+
+
+def job_account(root: str) -> Account:
+    """The user jobs of this spool run as: this process's, or the spool's owner if that is root.
+
+    Raises OSError.
+    """
+    uid = os.geteuid()
+    switch: tuple[int, int] | None = None
+    groups: tuple[int, ...] = ()
+    status = os.stat(root)
+    if uid == 0 and status.st_uid != 0:
+        uid = status.st_uid
+        switch = (uid, status.st_gid)
+    try:
+        user = pwd.getpwuid(uid)
+    except KeyError:  # a container's user without a name
+        return Account(uid, str(uid), os.environ.get("HOME", "/"), "/bin/sh", switch, groups)
+    if switch is not None:
+        switch = (uid, user.pw_gid)
+        groups = tuple(os.getgrouplist(user.pw_name, user.pw_gid))
+    shell = user.pw_shell or "/bin/sh"
+    return Account(uid, user.pw_name, user.pw_dir, shell, switch, groups)
+
+
+# -- what ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Command:
+    argv: list[bytes]
+    env: dict[bytes, bytes]
+    cwd: str | None
+    umask: int
+
+
+def _prepare(attempt: Attempt, root: str, settings: Settings, account: Account) -> _Command:
+    if attempt.task == EXEC:
+        return _command_line(attempt, settings)
+    path = find_executable(root, attempt.task)
+    if path is None:
+        raise FileNotFoundError(f"no executable {attempt.task!r} in {root}/jobs")
+    check_executable(root, path)
+    if attempt.kwargs:
+        raise ValueError("an executable takes no keyword arguments")
+    argv = [os.fsencode(path), *(argument(value) for value in attempt.args)]
+    return _Command(argv, _environment(settings, account), None, 0o077)
+
+
+def _command_line(attempt: Attempt, settings: Settings) -> _Command:
+    if settings.mode != "single":
+        # Every member of the group would run any command as every other.
+        raise UnsafeFile("command lines run in a single-user spool only: use an executable")
+    cwd, env = attempt.kwargs.get("cwd"), attempt.kwargs.get("env")
+    umask = attempt.kwargs.get("umask", 0o077)
+    if not attempt.args:
+        raise ValueError("an exec job without a command")
+    if cwd is not None and not isinstance(cwd, str):
+        raise ValueError("an exec job's cwd must be a string")
+    if type(umask) is not int or not 0 <= umask <= 0o777:
+        raise ValueError("an exec job's umask must be a number from 0 to 511")
+    if env is None:
+        env = {name: value for name in ("PATH", "HOME") if (value := os.environ.get(name))}
+    if not isinstance(env, dict) or not all(isinstance(value, str) for value in env.values()):
+        raise ValueError("an exec job's env must be an object of strings")
+    if cwd is not None and not os.path.isdir(cwd):
+        raise FileNotFoundError(f"the directory it was enqueued in is gone: {cwd}")
+    argv = [argument(value) for value in attempt.args]
+    return _Command(argv, _encode(env), cwd, umask)
+
+
+def argument(value: JSON) -> bytes:
+    """One argument as a program sees it: a string as it is, anything else as compact JSON."""
+    if not isinstance(value, str):
+        value = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    encoded: bytes = value.encode()
+    if b"\0" in encoded:
+        raise ValueError("an argument with a NUL byte cannot be given to a program")
+    return encoded
+
+
+def check_executable(root: str, path: str) -> None:
+    """Refuse an executable that anybody but root, the spool's owner or this user could write.
+
+    The rule of sshd: the file, and every directory that leads to it from `jobs/` on (for a link
+    also those above its target), has such an owner and is not writable by group or others. A
+    sticky directory above a link's target is let pass: there nobody replaces another's file.
+
+    Raises UnsafeFile, or OSError where the file is missing, empty or not executable.
+    """
+    jobs = f"{root}/jobs"
+    trusted = {0, os.geteuid(), os.stat(root).st_uid}
+    _check_owner(jobs, os.lstat(jobs), trusted)
+    _check_mode(jobs, os.stat(jobs))
+    _check_owner(path, os.lstat(path), trusted)
+    target = os.path.realpath(path, strict=True)
+    inside = os.path.realpath(jobs)
+    parent = os.path.dirname(target)
+    while parent != inside:
+        status = os.stat(parent)
+        _check_owner(parent, status, trusted)
+        if not status.st_mode & stat.S_ISVTX:
+            _check_mode(parent, status)
+        if parent == "/":
+            break
+        parent = os.path.dirname(parent)
+    status = os.stat(target)
+    _check_owner(target, status, trusted)
+    _check_mode(target, status)
+    if not stat.S_ISREG(status.st_mode):
+        raise UnsafeFile(f"{path} is no regular file")
+    if not status.st_mode & 0o111:
+        raise PermissionError(f"{path} is not executable: chmod +x it")
+    if status.st_size == 0:
+        raise OSError(f"{path} is empty")
+
+
+def _check_owner(path: str, status: os.stat_result, trusted: set[int]) -> None:
+    if status.st_uid not in trusted:
+        raise UnsafeFile(
+            f"{path} belongs to uid {status.st_uid}, who is neither root nor the spool's owner: "
+            "it was not run"
+        )
+
+
+def _check_mode(path: str, status: os.stat_result) -> None:
+    if status.st_mode & _OTHERS_WRITE:
+        raise UnsafeFile(
+            f"{path} can be written by group or others (mode {stat.S_IMODE(status.st_mode):04o}): "
+            f"it was not run; chmod go-w {path}"
+        )
+
+
+# -- with what -----------------------------------------------------------------------------------
+
+
+def _environment(settings: Settings, account: Account) -> dict[bytes, bytes]:
+    env = {
+        b"PATH": PATH.encode(),
+        b"LANG": b"C.UTF-8",
+        b"HOME": os.fsencode(account.home),
+        b"USER": os.fsencode(account.name),
+        b"LOGNAME": os.fsencode(account.name),
+        b"SHELL": os.fsencode(account.shell),
+    }
+    for name in (*INHERITED, *settings.pass_env):
+        value = os.environb.get(name.encode())
+        if value is not None:
+            env[name.encode()] = value
+    return {**env, **_encode(settings.env)}
+
+
+def _given(
+    attempt: Attempt, root: str, queue: str, worker: int | None, scratch: Scratch
+) -> dict[bytes, bytes]:
+    given = {
+        "SPOOLQ_ROOT": root,
+        "SPOOLQ_JOB_ID": str(attempt.id),
+        "SPOOLQ_TASK": attempt.task,
+        "SPOOLQ_QUEUE": queue,
+        "SPOOLQ_ATTEMPT": str(attempt.retries + 1),
+        "SPOOLQ_RESULT_FILE": scratch.result,
+        "SPOOLQ_TMPDIR": scratch.work,
+    }
+    if worker is not None:
+        given["SPOOLQ_WORKER"] = str(worker)
+    return _encode(given)
+
+
+def _encode(env: Mapping[str, str]) -> dict[bytes, bytes]:
+    # UTF-8 whatever the locale of whoever performs the job is: records are UTF-8.
+    return {
+        name.encode("utf-8", "surrogateescape"): value.encode("utf-8", "surrogateescape")
+        for name, value in env.items()
+    }
+
+
+def _spawn(
+    command: _Command, given: Mapping[bytes, bytes], scratch: Scratch, account: Account, log: int
+) -> subprocess.Popen[bytes]:
+    env = {**command.env, **given}
+    if command.cwd is None:
+        env[b"TMPDIR"] = given[b"SPOOLQ_TMPDIR"]
+    user, group = account.switch or (None, None)
+    return subprocess.Popen(
+        command.argv,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        close_fds=True,
+        cwd=command.cwd or scratch.work,
+        env=env,
+        umask=command.umask,
+        start_new_session=True,
+        user=user,
+        group=group,
+        extra_groups=account.groups if account.switch else None,
+    )
+
+
+def _reason(error: Exception) -> tuple[str, str]:
+    if isinstance(error, SpoolError):
+        return type(error).__name__, str(error)
+    if isinstance(error, OSError) and error.strerror:
+        name = os.fsdecode(error.filename) if error.filename else "the program"
+        return "NotStarted", f"{name}: {error.strerror}{_HINTS.get(type(error), '')}"
+    return "NotStarted", str(error)
+
+
+_HINTS: Final = {
+    FileNotFoundError: " (the program, or the interpreter its first line names)",
+    PermissionError: " (not executable, or its directory may not be entered)",
+}
+
+
+def _read_tail(root: str, id: int, retries: int, size: int) -> bytes:
+    return read_log(root, id, retries, tail=size) or b""

@@ -1,0 +1,185 @@
+"""One Python job in one forked child: whatever it leaks, breaks or kills ends with it.
+
+The child answers in a file in memory rather than through a pipe: it can be as large as it likes
+without anybody reading while the job runs, and a grandchild that outlives the job holds nothing
+up. Only what the child wrote before it left with status 0 counts as its answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+import traceback
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from spoolq.clock import SystemClock
+from spoolq.runners import Outcome, describe, died
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from io import FileIO
+
+_DEFAULT: Final = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
+_IGNORED: Final = (signal.SIGUSR1, signal.SIGUSR2)
+
+
+def start_fork(work: Callable[[], Outcome]) -> ForkRun:
+    """Call `work` in a child of its own session and let its answer be the outcome.
+
+    An exception out of `work` is a failure. SystemExit ends the child with that status, and the
+    status decides [326, 327]: 0 is success without a result. Raises OSError when the system has
+    no process left.
+    """
+    answer = open(os.memfd_create("spoolq-outcome"), "w+b", buffering=0)  # noqa: SIM115  # ForkRun closes it
+    # The child leaves without flushing what it inherited, or it would be written twice.
+    _flush()
+    # RACE: a signal between the fork and the reset below would run the parent's handler in the
+    # child; it waits until the child has its own dispositions.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _become_job(work, answer, mask)
+    except OSError:
+        answer.close()
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return ForkRun(pid, answer)
+
+
+class ForkRun:
+    """A forked child at work: a `Run`."""
+
+    def __init__(self, pid: int, answer: FileIO) -> None:
+        self.pid: Final = pid
+        self._answer = answer
+        self._outcome: Outcome | None = None
+
+    def poll(self) -> Outcome | None:
+        """The outcome, or None while the child runs."""
+        if self._outcome is None:
+            self._reap(os.WNOHANG)
+        return self._outcome
+
+    def wait(self, timeout: float | None = None) -> Outcome | None:
+        """Wait up to `timeout` seconds for the outcome; None when they ran out first."""
+        if self._outcome is not None:
+            return self._outcome
+        if timeout is None:
+            self._reap(0)
+            return self._outcome
+        clock = SystemClock()
+        until = clock.elapsed() + timeout
+        while self.poll() is None and (left := until - clock.elapsed()) > 0:
+            _wait_for_exit(self.pid, left)
+        return self._outcome
+
+    def kill(self, signal: int) -> None:
+        """Send a signal to the child's process group, unless the child was reaped."""
+        if self._outcome is not None:
+            return
+        try:
+            os.killpg(self.pid, signal)
+        except ProcessLookupError:
+            # RACE: it has not come to setsid yet, so there is no group and no grandchild either.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal)
+
+    def _reap(self, flags: int) -> None:
+        try:
+            pid, status = os.waitpid(self.pid, flags)
+        except ChildProcessError:
+            # Somebody else waited for every child of this process; the answer is all there is.
+            pid, status = self.pid, None
+        if pid:
+            with self._answer as file:
+                file.seek(0)
+                self._outcome = _outcome(status, file.readall())
+
+
+def _outcome(status: int | None, answer: bytes) -> Outcome:
+    if status:
+        code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0
+        return Outcome(False, died(code, os.WTERMSIG(status)))
+    if answer:
+        ok, result = json.loads(answer)
+        return Outcome(ok, result)
+    return Outcome(True) if status == 0 else Outcome(False, died(0, 0))
+
+
+def _wait_for_exit(pid: int, timeout: float) -> None:
+    try:
+        watched = os.pidfd_open(pid)
+    except OSError:
+        # A kernel before 5.3, or a child reaped by others: the caller looks now and then.
+        SystemClock().sleep(min(timeout, 0.02))
+        return
+    try:
+        poll = select.poll()
+        poll.register(watched, select.POLLIN)
+        poll.poll(timeout * 1000)
+    finally:
+        os.close(watched)
+
+
+# -- in the child --------------------------------------------------------------------------------
+
+
+def _become_job(work: Callable[[], Outcome], answer: FileIO, mask: Iterable[int]) -> NoReturn:
+    """Run `work` and leave: nothing of the parent, no handler and no exit hook, runs here [337].
+
+    The random module reseeds itself in every forked child [336], asyncio forgets its loop [335].
+    """
+    status = 1
+    try:
+        os.setsid()
+        _reset_signals()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        status = _work_and_answer(work, answer)
+    except BaseException:  # noqa: BLE001  # nothing may return into the parent's frames
+        traceback.print_exc()
+    finally:
+        _flush()
+        os._exit(status)
+
+
+def _work_and_answer(work: Callable[[], Outcome], answer: FileIO) -> int:
+    try:
+        outcome = work()
+        text = json.dumps([outcome.ok, outcome.result], allow_nan=False)
+    except SystemExit as stop:
+        return _exit_status(stop.code)
+    except BaseException as error:  # noqa: BLE001  # whatever a task raises is its failure
+        text = json.dumps([False, describe(error)])
+    left = memoryview(text.encode())
+    while left:
+        left = left[answer.write(left) :]
+    return 0
+
+
+def _exit_status(code: object) -> int:
+    """What Python would leave with: None is 0, and anything but a number is a message."""
+    if code is None or isinstance(code, int):
+        return (code or 0) & 0xFF
+    print(code, file=sys.stderr)
+    return 1
+
+
+def _reset_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in _DEFAULT:
+        signal.signal(number, signal.SIG_DFL)
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        # A program without a terminal may have no such stream, or a closed one.
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            stream.flush()

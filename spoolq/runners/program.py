@@ -1,0 +1,238 @@
+"""A program under way: its private directory, its timeout, its end, and what that end means."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal as signals
+import stat
+import subprocess
+import tempfile
+from collections.abc import Callable
+from typing import Any, Final
+
+from spoolq.clock import Clock, SystemClock
+from spoolq.errors import JobCorrupt
+from spoolq.files.records import parse
+from spoolq.logs import last_lines
+from spoolq.model import JSON
+from spoolq.runners import Outcome
+from spoolq.runners.waiting import wait_for_exit
+
+GRACE: Final = 5.0  # seconds between TERM and KILL
+MAX_RESULT: Final = 1024 * 1024  # bytes of a result; a larger one belongs into a file of its own
+TAIL: Final = 4096  # bytes of output kept in the error of a failed job
+
+_LONGEST_PAUSE: Final = 60.0  # seconds between two looks at a program that runs
+
+
+class Scratch:
+    """The private directory of one attempt, in the temporary directory of this host.
+
+    `work` is the program's to use; `result` lies beside it, where `rm -rf *` does not reach it.
+    """
+
+    def __init__(self, name: str, owner: tuple[int, int] | None = None) -> None:
+        """Make it, for the user and group `owner` where that is not this process's own."""
+        self.path = tempfile.mkdtemp(prefix=f"spoolq-{name}-")
+        self.work = f"{self.path}/work"
+        self.result = f"{self.path}/result"
+        os.mkdir(self.work, 0o700)
+        if owner is not None:
+            os.chown(self.work, *owner)
+            os.chown(self.path, *owner)
+
+    def remove(self) -> None:
+        """Remove it with everything in it; what resists is left to the host's own cleaning."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        if os.path.lexists(self.path) and os.geteuid() != 0:
+            # A program may leave directories without write permission, as module caches do.
+            for parent, _, _ in os.walk(self.path, onerror=None):
+                _make_removable(parent)
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+class ProgramRun:
+    """A program that leads its own session and process group."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        scratch: Scratch,
+        read_tail: Callable[[int], bytes],
+        *,
+        timeout: float | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Watch `process`; `read_tail(size)` reads the end of its output."""
+        self._process = process
+        self._scratch = scratch
+        self._read_tail = read_tail
+        self._clock = clock or SystemClock()
+        self._timeout = timeout
+        self._deadline = None if timeout is None else self._clock.elapsed() + timeout
+        self._timed_out = False
+        self._outcome: Outcome | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the program, which is also that of its group."""
+        return self._process.pid
+
+    def poll(self) -> Outcome | None:
+        """The outcome, or None while the program runs. Ends it when its timeout has run out."""
+        if self._outcome is None:
+            try:
+                ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            except ChildProcessError:
+                self._outcome = self._settle(None, None)
+                return self._outcome
+            if ended is not None:
+                exited = ended.si_code == os.CLD_EXITED
+                status = ended.si_status
+                self._outcome = self._settle(*((status, None) if exited else (None, status)))
+            else:
+                self._enforce_timeout()
+        return self._outcome
+
+    def wait(self, timeout: float | None = None) -> Outcome | None:
+        """Wait up to `timeout` seconds, None: without end. None when the time ran out first."""
+        until = None if timeout is None else self._clock.elapsed() + timeout
+        while self.poll() is None:
+            now = self._clock.elapsed()
+            if until is not None and now >= until:
+                return None
+            ends = [moment - now for moment in (until, self._deadline) if moment is not None]
+            wait_for_exit([self.pid], min([_LONGEST_PAUSE, *ends]))
+        return self._outcome
+
+    def kill(self, signal: int) -> None:
+        """Send a signal to the program and everything it started that stayed in its group."""
+        if self._outcome is None:
+            # What it started may belong to another user by now, or be gone.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal)
+
+    def _enforce_timeout(self) -> None:
+        if self._deadline is None or self._clock.elapsed() < self._deadline:
+            return
+        if self._timed_out:
+            self.kill(signals.SIGKILL)
+            return
+        self._timed_out = True
+        self._deadline += GRACE
+        self.kill(signals.SIGTERM)
+        # A stopped program would see TERM only after the grace.
+        self.kill(signals.SIGCONT)
+
+    def _settle(self, code: int | None, signal: int | None) -> Outcome:
+        # RACE: the group dies before its leader is reaped: until then nobody else gets its number.
+        self.kill(signals.SIGKILL)
+        self._process.wait()
+        try:
+            return self._judge(code, signal)
+        finally:
+            self._scratch.remove()
+
+    def _judge(self, code: int | None, signal: int | None) -> Outcome:
+        exit_status: dict[str, JSON] = {"code": code, "signal": signal, "reason": "exited"}
+        if self._timed_out:
+            exit_status["reason"] = "timeout"
+            kind, message = "Timeout", f"ended after its timeout of {self._timeout:g} s"
+        elif signal is not None:
+            exit_status["reason"] = "signaled"
+            kind, message = "Signal", f"killed by signal {signal} ({_signal_name(signal)})"
+        elif code is None:
+            exit_status["reason"] = "lost"
+            kind, message = "ExitStatus", "its exit status was taken by somebody else"
+        elif code == 0:
+            result, flags = read_result(self._scratch.result)
+            return Outcome(ok=True, result=result, exit={**exit_status, **flags})
+        else:
+            kind, message = "ExitStatus", f"exit status {code}"
+        error = {"type": kind, "message": message, "output": last_lines(self._read_tail(TAIL))}
+        return Outcome(ok=False, result=error, exit=exit_status)
+
+
+class NotStarted:
+    """A run that failed before there was a process."""
+
+    pid = 0
+
+    def __init__(self, kind: str, message: str) -> None:
+        """`kind` and `message` become the job's error."""
+        self._outcome = Outcome(
+            ok=False,
+            result={"type": kind, "message": message},
+            exit={"code": None, "signal": None, "reason": "not started"},
+        )
+
+    def poll(self) -> Outcome:
+        """The outcome."""
+        return self._outcome
+
+    def wait(self, timeout: float | None = None) -> Outcome:
+        """The outcome, at once."""
+        del timeout
+        return self._outcome
+
+    def kill(self, signal: int) -> None:
+        """Nothing is there to be sent a signal."""
+        del signal
+
+
+def read_result(path: str) -> tuple[JSON, dict[str, JSON]]:
+    """What a program left as its result, and flags for its exit status.
+
+    Nothing is null. What is not JSON is a string, flagged `{"result": "text"}`; what is larger
+    than MAX_RESULT becomes `{"truncated": true, "bytes", "text"}`, flagged `"truncated"`; what
+    is no file of the program's own is null, flagged `"refused"`.
+    """
+    try:
+        data, size = _read_own_file(path)
+    except FileNotFoundError:
+        return None, {}
+    except OSError:
+        return None, {"result": "refused"}
+    if len(data) > MAX_RESULT:
+        text = data[:TAIL].decode("utf-8", "replace")
+        stub = {"truncated": True, "bytes": size, "text": text}
+        return stub, {"result": "truncated"}
+    if not data.strip():
+        return None, {}
+    try:
+        return parse(data), {}
+    except JobCorrupt:
+        return data.decode("utf-8", "replace").removesuffix("\n"), {"result": "text"}
+
+
+def _read_own_file(path: str) -> tuple[bytes, int]:
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        # A second link could be a file that only the reader may read.
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise PermissionError(path)
+        data = bytearray()
+        while len(data) <= MAX_RESULT and (block := os.read(fd, MAX_RESULT + 1 - len(data))):
+            data += block
+        return bytes(data), status.st_size
+    finally:
+        os.close(fd)
+
+
+def _make_removable(directory: str) -> None:
+    for entry in os.scandir(directory):
+        if entry.is_dir(follow_symlinks=False):
+            os.chmod(entry.path, 0o700, follow_symlinks=False)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signals.Signals(number).name
+    except ValueError:
+        return "real-time"
+
+
+__all__: list[Any] = ["GRACE", "MAX_RESULT", "NotStarted", "ProgramRun", "Scratch", "read_result"]

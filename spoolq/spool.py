@@ -1,0 +1,461 @@
+"""The spool as a program sees it: tasks, jobs, workers and locks over one backend."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from types import MappingProxyType
+from typing import (
+    Any,
+    ClassVar,
+    Concatenate,
+    Final,
+    Literal,
+    ParamSpec,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    overload,
+)
+
+from spoolq.backend import Backend
+from spoolq.errors import InvalidType, InvalidValue
+from spoolq.events import Emitter
+from spoolq.guard import Guard
+from spoolq.job import Job, Seconds, current_job
+from spoolq.listing import Listing
+from spoolq.model import FOREGROUND_QUEUE, JSON, JobInfo, LockInfo, Page, WorkerInfo
+from spoolq.registry import Registry
+from spoolq.tasks import Task
+from spoolq.transitions import Backoff, check_task, parent_blocks
+from spoolq.worker import Worker
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MEMORY: Final = "memory:"
+_ALL: Final = 2**31 - 1  # a page that holds everything
+
+
+class DequeueOptions(TypedDict, total=False):
+    """Which jobs to perform; without `tasks` those that can be performed here."""
+
+    id: Any
+    min_priority: int | None
+    queues: Sequence[str]
+    tasks: Sequence[str] | None
+
+
+class Spool(Emitter):
+    """A job queue. Opening it makes what is missing of its directory.
+
+    `url` is a directory, "memory:" for a spool of this process alone, or a Backend; None means
+    $SPOOLQ_ROOT, else $MINIQ_ROOT, else the user's state directory. Durations are seconds;
+    `backoff(retries)` or `backoff(retries, error)` says how long to wait before another attempt.
+    What is left None is what the spool's own settings say.
+
+    Events, after the fact, in this process: `enqueue(spool, id)` and `worker(spool, worker)`.
+    """
+
+    EVENTS: ClassVar[tuple[str, ...]] = ("enqueue", "worker")
+
+    def __init__(
+        self,
+        url: str | os.PathLike[str] | Backend | None = None,
+        *,
+        backoff: Backoff | None = None,
+        missing_after: Seconds | None = None,
+        remove_after: Seconds | None = None,
+        stuck_after: Seconds | None = None,
+        durability: str | None = None,
+    ) -> None:
+        """Raises SpoolUnavailable when the directory cannot be used as a spool."""
+        super().__init__()
+        options = _given(
+            backoff=backoff,
+            missing_after=_seconds(missing_after),
+            remove_after=_seconds(remove_after),
+            stuck_after=_seconds(stuck_after),
+            durability=durability,
+        )
+        self.backend: Final[Backend] = _open(url, options)
+        self.root: Final[str | None] = getattr(self.backend, "root", None)
+        self._registry = Registry(self.root, getattr(self.backend, "settings", None))
+
+    def __repr__(self) -> str:
+        return f"<Spool {self.root or MEMORY}>"
+
+    # -- tasks -----------------------------------------------------------------------------------
+
+    @property
+    def tasks(self) -> Mapping[str, Task[..., Any]]:
+        """The functions registered here, by name."""
+        return MappingProxyType(self._registry.functions)  # type: ignore[arg-type]  # we put Tasks in
+
+    def add_task(self, name: str, fn: Callable[P, R]) -> Task[P, R]:
+        """Register a function under a name, replacing the one that had it."""
+        return self._add(Task(name, fn, self.enqueue))
+
+    @overload
+    def task(self, fn: Callable[P, R], /) -> Task[P, R]: ...
+    @overload
+    def task(
+        self,
+        /,
+        *,
+        takes_context: Literal[True],
+        name: str | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        attempts: int | None = None,
+        timeout: Seconds | None = None,
+    ) -> Callable[[Callable[Concatenate[Job, P], R]], Task[P, R]]: ...
+    @overload
+    def task(
+        self,
+        /,
+        *,
+        takes_context: Literal[False] = False,
+        name: str | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        attempts: int | None = None,
+        timeout: Seconds | None = None,
+    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+    def task(
+        self,
+        fn: Callable[..., Any] | None = None,
+        /,
+        *,
+        takes_context: bool = False,
+        name: str | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        attempts: int | None = None,
+        timeout: Seconds | None = None,
+    ) -> Any:
+        """Register the decorated function, by its own name unless another is given.
+
+        The options are those its `enqueue` uses. With `takes_context` the function is given the
+        job as its first argument.
+        """
+        options = _given(queue=queue, priority=priority, attempts=attempts, timeout=timeout)
+
+        def register(fn: Callable[..., Any]) -> Task[..., Any]:
+            known_as = fn.__name__ if name is None else name
+            return self._add(
+                Task(known_as, fn, self.enqueue, takes_context=takes_context, options=options)
+            )
+
+        return register if fn is None else register(fn)
+
+    def _add(self, task: Task[P, R]) -> Task[P, R]:
+        self._registry.functions[check_task(task.name)] = task
+        return task
+
+    # -- jobs ------------------------------------------------------------------------------------
+
+    def enqueue(
+        self,
+        task: str,
+        args: Sequence[JSON] = (),
+        kwargs: Mapping[str, JSON] | None = None,
+        *,
+        attempts: int = 1,
+        delay: Seconds = 0,
+        expire: Seconds | None = None,
+        lax: bool = False,
+        notes: Mapping[str, JSON] | None = None,
+        parents: Iterable[Any] = (),
+        priority: int = 0,
+        queue: str = "default",
+        timeout: Seconds | None = None,
+    ) -> Job:
+        """Store a new job, whether or not its task is known here. See `Backend.enqueue`."""
+        job_id = self.backend.enqueue(
+            task,
+            args,
+            kwargs,
+            attempts=attempts,
+            delay=delay,  # type: ignore[arg-type]  # a timedelta is checked and turned there
+            expire=expire,  # type: ignore[arg-type]
+            lax=lax,
+            notes=notes,
+            parents=parents,
+            priority=priority,
+            queue=queue,
+            timeout=timeout,  # type: ignore[arg-type]
+        )
+        if self._callbacks is not None:
+            self.emit("enqueue", job_id)
+        args = args if type(args) is list else list(args)
+        return Job(self.backend, self._registry, job_id, task, args, dict(kwargs) if kwargs else {})
+
+    def enqueue_many(self, jobs: Iterable[str | Sequence[Any]], **options: Any) -> list[int]:
+        """Store several jobs, all or none, and return their ids. See `Backend.enqueue_many`.
+
+        Each is a task name, (task,), (task, args) or (task, args, kwargs).
+        """
+        ids = self.backend.enqueue_many(jobs, **options)
+        if self._callbacks is not None:
+            for job_id in ids:
+                self.emit("enqueue", job_id)
+        return ids
+
+    def job(self, id: Any) -> Job | None:
+        """A handle of this job as it is now; None when there is none [3, 30]."""
+        info = self._info(id)
+        return None if info is None else self._handle(info)
+
+    def jobs(
+        self,
+        *,
+        before: int | None = None,
+        ids: Iterable[Any] | None = None,
+        notes: Iterable[str] | None = None,
+        queues: Iterable[str] | None = None,
+        states: Iterable[str] | None = None,
+        tasks: Iterable[str] | None = None,
+    ) -> Listing[JobInfo]:
+        """Jobs, newest first; filters combine with and, the values of one with or [363-368]."""
+        kept = _kept(ids=ids, notes=notes, queues=queues, states=states, tasks=tasks)
+        return Listing(
+            lambda before, limit: self.backend.list_jobs(0, limit, before=before, **kept), before
+        )
+
+    def _info(self, id: Any) -> JobInfo | None:
+        rows: list[JobInfo] = self.backend.list_jobs(0, 1, ids=[id]).rows
+        return rows[0] if rows else None
+
+    def _handle(self, info: JobInfo) -> Job:
+        return Job(
+            self.backend,
+            self._registry,
+            info.id,
+            info.task,
+            info.args,
+            info.kwargs,
+            info.retries,
+        )
+
+    # -- performing ------------------------------------------------------------------------------
+
+    def perform_jobs(self, **options: Unpack[DequeueOptions]) -> int:
+        """Perform what may run now, each job in a process of its own; return how many [349].
+
+        One after the other, until there is nothing left: also what they enqueue meanwhile.
+        """
+        performed = 0
+        with self._registered() as worker:
+            for job in _claims(worker, options):
+                job.perform()
+                performed += 1
+        return performed
+
+    def perform_jobs_in_foreground(self, **options: Unpack[DequeueOptions]) -> int:
+        """`perform_jobs` in this very process; a job that fails does not stop the others [353]."""
+        performed = 0
+        with self._registered() as worker, worker.beating():
+            for job in _claims(worker, options):
+                job.perform_here()
+                performed += 1
+        return performed
+
+    def foreground(self, id: Any) -> bool:
+        """Retry a job of any state right now in this process, with one attempt.
+
+        False, and nothing changed, when it is missing or not ready: it waits for a parent, has
+        expired, or was changed by somebody else meanwhile. What the task raises fails the job
+        and is raised [345]. Raises UnknownTask when nothing here can perform it.
+        """
+        info = self._info(id)
+        if info is None:
+            return False
+        if not self._registry.is_executable(info.task):
+            self._registry.function(info.task)
+        if not self._may_run(info):
+            return False
+        job = self._handle(info)
+        if not job.retry(attempts=1, queue=FOREGROUND_QUEUE):
+            return False
+        with self._registered() as worker, worker.beating():
+            claimed = worker.dequeue(0, id=job.id, queues=[FOREGROUND_QUEUE], tasks=[job.task])
+            if claimed is None:
+                self._undo(info)
+                return False
+            error = claimed.perform_here()
+        if error is not None:
+            raise error
+        return True
+
+    def _may_run(self, info: JobInfo) -> bool:
+        if info.expires is not None and info.expires <= info.time:
+            return False
+        parents = set(info.parents)
+        rows = self.backend.list_jobs(0, len(parents), ids=parents).rows if parents else []
+        return not any(parent_blocks(parent.state, lax=info.lax) for parent in rows)
+
+    def _undo(self, info: JobInfo) -> None:
+        # RACE: a parent was retried between the look and the retry; the job goes back to where
+        # its workers look for it. The id and one retry more are all that stays of it.
+        self.backend.retry_job(
+            info.id,
+            info.retries + 1,
+            attempts=info.attempts,
+            queue=info.queue,
+            delay=max(0.0, info.delayed - info.time),
+        )
+
+    @contextmanager
+    def _registered(self) -> Iterator[Worker]:
+        worker = self.worker().register()
+        try:
+            yield worker
+        finally:
+            worker.unregister()
+
+    # -- workers ---------------------------------------------------------------------------------
+
+    def worker(self, **status: JSON) -> Worker:
+        """A worker of this process, not yet registered; `status` is what it will publish."""
+        worker = Worker(self.backend, self._registry, status)
+        if self._callbacks is not None:
+            self.emit("worker", worker)
+        return worker
+
+    def workers(
+        self, *, before: int | None = None, ids: Iterable[Any] | None = None
+    ) -> Listing[WorkerInfo]:
+        """Registered workers, newest first [201]."""
+        kept = _kept(ids=ids)
+        return Listing(
+            lambda before, limit: self.backend.list_workers(0, limit, before=before, **kept), before
+        )
+
+    def broadcast(self, command: str, args: Sequence[JSON] = (), ids: Iterable[Any] = ()) -> bool:
+        """Send a command to these workers, or to all; False when nobody received it [288]."""
+        return self.backend.broadcast(command, args, ids)
+
+    # -- locks -----------------------------------------------------------------------------------
+
+    def lock(self, name: str, duration: Seconds, *, limit: int = 1) -> bool:
+        """Take a named lock for a time; False when `limit` hold it already [167-182]."""
+        return self.backend.lock(name, _duration(duration), limit=limit)
+
+    def unlock(self, name: str) -> bool:
+        """Release the hold that expires soonest, whoever took it; False when there is none."""
+        return self.backend.unlock(name)
+
+    def is_locked(self, name: str) -> bool:
+        """Whether anybody holds this lock now [171]."""
+        return not self.backend.lock(name, 0)
+
+    def guard(self, name: str, duration: Seconds, *, limit: int = 1) -> Guard | None:
+        """Take a named lock that is released by itself; None when it is held [187-192].
+
+        Taken by a job, it is also released when repair finds that the job's worker is gone.
+        """
+        job = current_job()
+        hold = self.backend.acquire_lock(
+            name,
+            _duration(duration),
+            limit=limit,
+            worker=job.worker if job is not None and self._owns(job) else None,
+        )
+        return None if hold is None else Guard(self.backend, name, hold)
+
+    def locks(self, *, names: Iterable[str] | None = None) -> Listing[LockInfo]:
+        """Unexpired locks, one entry a hold, newest first [185]."""
+        kept = _kept(names=names)
+
+        def load(before: int | None, limit: int) -> Page:  # noqa: ARG001  # there is one page
+            # Locks have no `before`, and come and go too fast to be counted off in pages.
+            return self.backend.list_locks(0, _ALL if before is None else 0, **kept)
+
+        return Listing(load)
+
+    def _owns(self, job: Job) -> bool:
+        there = job.backend
+        return there is self.backend or (
+            self.root is not None and self.root == getattr(there, "root", None)
+        )
+
+    # -- upkeep ----------------------------------------------------------------------------------
+
+    def stats(self) -> dict[str, JSON]:
+        """Counters. See `Backend.stats`."""
+        return self.backend.stats()
+
+    def history(self) -> dict[str, JSON]:
+        """How many jobs finished and failed in each of the last 24 hours."""
+        return self.backend.history()
+
+    def repair(self) -> Spool:
+        """Put right what time and crashes have left. See `Backend.repair`."""
+        self.backend.repair()
+        return self
+
+    def reset(self, *, all: bool = False, locks: bool = False) -> None:
+        """Forget everything, or all locks."""
+        self.backend.reset(all=all, locks=locks)
+
+
+def default_root() -> str:
+    """The directory `Spool()` uses: $SPOOLQ_ROOT, else $MINIQ_ROOT, else the user's own."""
+    root = os.environ.get("SPOOLQ_ROOT") or os.environ.get("MINIQ_ROOT")
+    if root:
+        return root
+    state = os.environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(state):  # the XDG specification: a relative one counts as unset
+        state = os.path.expanduser("~/.local/state")
+    return os.path.join(state, "spoolq")
+
+
+def _open(url: object, options: dict[str, Any]) -> Backend:
+    if isinstance(url, Backend):
+        if options:
+            raise InvalidType("a backend that is given ready made takes no options")
+        return url
+    if url is None:
+        url = default_root()
+    if not isinstance(url, str | os.PathLike):
+        raise InvalidType(f"a spool is a path or {MEMORY!r}, not {type(url).__name__}")
+    if url == MEMORY:
+        from spoolq.memory import MemoryBackend  # only who uses it pays for it
+
+        options.pop("durability", None)  # nothing of it survives the process anyway
+        return MemoryBackend(**options)
+    path = os.fspath(url)
+    if not path or "://" in path:
+        raise InvalidValue(f"a spool is a path or {MEMORY!r}, not {path!r}")
+    from spoolq.files.store import FileBackend
+
+    # Absolute, because a task may change the working directory.
+    return FileBackend(os.path.abspath(path), **options)
+
+
+def _claims(worker: Worker, options: DequeueOptions) -> Iterator[Job]:
+    while job := worker.register().dequeue(0, **options):
+        yield job
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _kept(**filters: Iterable[Any] | None) -> dict[str, list[Any]]:
+    """The filters given, as lists: every page asks for them again."""
+    for name, values in filters.items():
+        if isinstance(values, str | bytes):
+            raise InvalidType(f"{name} must be a list, not the string {values!r}")
+    return {name: list(values) for name, values in _given(**filters).items()}
+
+
+def _seconds(value: Seconds | None) -> float | None:
+    return None if value is None else _duration(value)
+
+
+def _duration(value: Seconds) -> float:
+    return value.total_seconds() if isinstance(value, timedelta) else value

@@ -1,0 +1,143 @@
+"""A worker: a registered process that claims jobs, beats, and obeys commands.
+
+This is the object a program holds to claim jobs by hand. It stays listed until it unregisters or
+repair finds that it no longer beats: whoever holds a job has to `register` again now and then.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from spoolq.errors import SpoolUnavailable
+from spoolq.events import Emitter
+from spoolq.job import Job
+from spoolq.model import JSON, WorkerInfo
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from spoolq.backend import Backend
+    from spoolq.registry import Registry
+
+HEARTBEAT: Final = 10.0  # seconds; a twelfth of the 120 s after which a worker counts as gone
+
+Command = Callable[..., object]
+
+
+class Worker(Emitter):
+    """One worker. Event: `dequeue(worker, job)` after each successful dequeue [319]."""
+
+    EVENTS: ClassVar[tuple[str, ...]] = ("dequeue",)
+
+    def __init__(self, backend: Backend, registry: Registry, status: Mapping[str, JSON]) -> None:
+        """Made by `Spool.worker`, not yet registered [205]."""
+        super().__init__()
+        self._backend = backend
+        self._registry = registry
+        self.id: int | None = None
+        self.commands: dict[str, Command] = {}
+        self.status: dict[str, JSON] = dict(status)
+        self.heartbeat = min(HEARTBEAT, backend.missing_after / 3)
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.id or 'unregistered'}>"
+
+    def register(self) -> Worker:
+        """Register, or send a heartbeat; publish `status` in either case [194-197]."""
+        self.id = self._backend.register_worker(self.id, status=self.status)
+        return self
+
+    def unregister(self) -> Worker:
+        """Leave the registry; registering again gives a new id [198, 199]."""
+        if self.id is not None:
+            self._backend.unregister_worker(self.id)
+            self.id = None
+        return self
+
+    def info(self) -> WorkerInfo | None:
+        """What the registry says of this worker, None when it is not registered."""
+        if self.id is None:
+            return None
+        rows: list[WorkerInfo] = self._backend.list_workers(0, 1, ids=[self.id]).rows
+        return rows[0] if rows else None
+
+    def dequeue(
+        self,
+        wait: float | timedelta = 0,
+        *,
+        id: Any = None,
+        min_priority: int | None = None,
+        queues: Sequence[str] = ("default",),
+        tasks: Sequence[str] | None = None,
+    ) -> Job | None:
+        """Claim the best job that may run now, waiting up to `wait` seconds for one.
+
+        Without `tasks` those this spool can perform are asked for: functions registered here,
+        and executables [45]. None when there is no job, or this worker is not registered [33].
+        """
+        if self.id is None:
+            return None
+        claimed = self._backend.dequeue(
+            self.id,
+            wait if isinstance(wait, int | float) else wait.total_seconds(),
+            id=id,
+            min_priority=min_priority,
+            queues=queues,
+            tasks=self._registry.names() if tasks is None else tasks,
+        )
+        if claimed is None:
+            return None
+        job = Job(
+            self._backend,
+            self._registry,
+            claimed["id"],
+            claimed["task"],
+            claimed["args"],
+            claimed["kwargs"],
+            claimed["retries"],
+            self,
+        )
+        self.emit("dequeue", job)
+        return job
+
+    def add_command(self, name: str, callback: Command) -> Worker:
+        """Call `callback(worker, *args)` when this command arrives."""
+        self.commands[name] = callback
+        return self
+
+    def process_commands(self) -> Worker:
+        """Obey what has arrived, in order; unknown commands are dropped [294-297].
+
+        After at least one was obeyed the worker registers again, so that a status they changed is
+        seen at once. If a command raises, those that came with it and after it are lost.
+        """
+        if self.id is None:
+            return self
+        obeyed = False
+        for name, *args in self._backend.receive(self.id):
+            command = self.commands.get(name)
+            if command is not None:
+                command(self, *args)
+                obeyed = True
+        return self.register() if obeyed else self
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Send heartbeats from a thread of its own, while this thread performs jobs itself."""
+        ended = threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(self.heartbeat):
+                with suppress(SpoolUnavailable):  # the next beat tries again
+                    self.register()
+
+        thread = threading.Thread(target=beat, name="spoolq-heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()

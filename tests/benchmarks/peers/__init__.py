@@ -1,0 +1,1 @@
+"""Other queues, measured beside spoolq where they are installed."""

@@ -1,0 +1,1 @@
+"""The commands as people and scripts run them: real processes, a real spool."""

@@ -1,0 +1,95 @@
+"""Enqueuing through a spool: the handle it returns, and who is told."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from spoolq import Job, Spool, Worker
+from spoolq.errors import InvalidType, InvalidValue
+
+
+def test_enqueue_returns_a_handle_of_the_stored_job(spool: Spool) -> None:
+    job = spool.enqueue("mail", ("ada", 7), {"lang": "de"}, priority=5, queue="post")
+    assert (job.task, job.args, job.kwargs, job.retries) == ("mail", ["ada", 7], {"lang": "de"}, 0)
+    info = job.info()
+    assert info is not None
+    assert (info.id, info.task, info.args, info.kwargs) == (job.id, "mail", job.args, job.kwargs)
+    assert (info.priority, info.queue, info.state) == (5, "post", "inactive")
+
+
+def test_durations_may_be_timedeltas(spool: Spool) -> None:
+    info = spool.enqueue("foo", delay=timedelta(minutes=1), expire=timedelta(hours=1)).info()
+    assert info is not None
+    assert info.delayed - info.created == 60
+    assert info.expires == info.created + 3600
+
+
+def test_a_handle_is_an_id_wherever_one_is_taken(spool: Spool) -> None:
+    parent = spool.enqueue("foo")
+    child = spool.enqueue("bar", parents=[parent])
+    assert [job.id for job in child.parents()] == [parent.id]
+    again = spool.job(parent)
+    assert again is not None
+    assert again.id == parent.id
+
+
+def test_what_is_no_json_is_refused_at_the_call(spool: Spool) -> None:
+    with pytest.raises(InvalidType):
+        spool.enqueue("foo", [object()])
+    assert list(spool.jobs()) == []
+
+
+@pytest.mark.minion(29)
+def test_the_enqueue_event_fires_once_with_the_id_of_the_stored_job(spool: Spool) -> None:
+    seen: list[tuple[Spool, int, Job | None]] = []
+    spool.on("enqueue", lambda spool, job_id: seen.append((spool, job_id, spool.job(job_id))))
+    job = spool.enqueue("foo")
+    assert [(who, job_id) for who, job_id, _ in seen] == [(spool, job.id)]
+    assert seen[0][2] is not None
+
+
+@pytest.mark.minion(29)
+def test_the_enqueue_event_fires_for_each_job_of_a_batch(spool: Spool) -> None:
+    seen: list[int] = []
+    spool.on("enqueue", lambda _, job_id: seen.append(job_id))
+    ids = spool.enqueue_many(["foo", ("bar", [1])], queue="images")
+    assert seen == ids
+    assert {info.queue for info in spool.jobs()} == {"images"}
+
+
+def test_a_refused_enqueue_fires_no_event(spool: Spool) -> None:
+    seen: list[int] = []
+    spool.on("enqueue", lambda _, job_id: seen.append(job_id))
+    with pytest.raises(InvalidValue):
+        spool.enqueue("")
+    assert seen == []
+
+
+def test_an_event_that_does_not_exist_is_an_error(spool: Spool) -> None:
+    with pytest.raises(InvalidValue, match="enqueue, worker"):
+        spool.on("enqueued", print)
+
+
+@pytest.mark.minion(3)
+def test_a_job_that_was_never_issued_has_no_handle(spool: Spool) -> None:
+    assert spool.job(12345) is None
+
+
+@pytest.mark.minion(30)
+def test_looking_at_a_job_keeps_nobody_from_taking_it(spool: Spool, worker: Worker) -> None:
+    job = spool.enqueue("foo")
+    before = job.info()
+    assert spool.job(job.id) is not None
+    assert job.info() == before
+    claimed = worker.dequeue(0, tasks=["foo"])
+    assert claimed is not None
+    assert claimed.id == job.id
+
+
+@pytest.mark.minion(32)
+def test_two_identical_enqueues_make_two_jobs(spool: Spool) -> None:
+    first, second = spool.enqueue("foo", [1]), spool.enqueue("foo", [1])
+    assert first.id != second.id
+    assert len(list(spool.jobs())) == 2

@@ -1,0 +1,50 @@
+"""The two backends, each on a clock the test can move. Tests never ask which one they got."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spoolq.backend import Backend
+from spoolq.memory import MemoryBackend
+from tests.support import FakeClock
+
+MakeBackend = Callable[..., Backend]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(params=["memory", "files"])
+def make_backend(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> MakeBackend:
+    """Make an empty backend on the test's clock; options are those of its constructor."""
+    made = 0
+
+    def in_memory(**options: Any) -> Backend:
+        return MemoryBackend(**{"clock": clock, **options})
+
+    def in_files(**options: Any) -> Backend:
+        from spoolq.files.store import FileBackend
+
+        nonlocal made
+        made += 1
+        root = tmp_path / ("spool" if made == 1 else f"spool-{made}")
+        return FileBackend(str(root), **{"clock": clock, **options})
+
+    return in_memory if request.param == "memory" else in_files
+
+
+@pytest.fixture
+def backend(make_backend: MakeBackend) -> Backend:
+    return make_backend()
+
+
+@pytest.fixture
+def worker(backend: Backend) -> int:
+    """The id of a registered worker."""
+    return backend.register_worker()

@@ -1,0 +1,1 @@
+"""Every file of `jobs.example/` does what it says."""

@@ -1,0 +1,1 @@
+"""What runs a job, looked at alone: no storage, no worker."""
