@@ -12,6 +12,7 @@ import signal as signals
 from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import ContextVar
+from copy import deepcopy
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
@@ -244,6 +245,8 @@ class Job(Emitter):
     def _call(self) -> JSON:
         """The task's return value, checked; what it returns after `finish` means nothing."""
         self._resolved = False
+        # A backend may still hold these very lists, and a task does with them what it likes.
+        self.args, self.kwargs = deepcopy((self.args, self.kwargs))
         token = _current.set(self)
         try:
             self.emit("start")

@@ -6,6 +6,7 @@ a convenience, not a record: it is not synced, and a job is complete without it.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -13,6 +14,7 @@ from typing import Final
 
 SHARD: Final = 256  # ids a directory
 
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NAME: Final = re.compile(r"(\d+)\.(\d+)\.log", re.ASCII)
 
 
@@ -27,17 +29,16 @@ def open_log(root: str, id: int, retries: int) -> int:
     Whoever may read `logs/` may read the log: its mode and owner follow that directory's. Raises
     OSError.
     """
-    path = log_path(root, id, retries)
-    above = _make_shard(root, os.path.dirname(path))
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    fd = os.open(path, flags, 0o600)
+    logs = os.open(f"{root}/logs", _DIRECTORY)
     try:
-        _check_log(fd, path, above)
-    except OSError:
-        os.close(fd)
-        raise
-    os.set_blocking(fd, True)
-    return fd
+        above = os.fstat(logs)
+        shard = _open_shard(logs, str(id // SHARD), above)
+        try:
+            return _open_in(shard, f"{id}.{retries}.log", above)
+        finally:
+            os.close(shard)
+    finally:
+        os.close(logs)
 
 
 def read_log(root: str, id: int, retries: int, *, tail: int | None = None) -> bytes | None:
@@ -71,23 +72,34 @@ def last_lines(output: bytes, lines: int = 20, size: int = 4096) -> str:
     return "\n".join(text.splitlines()[-lines:])
 
 
-def _check_log(fd: int, path: str, above: os.stat_result) -> None:
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(f"{path} is no regular file")
-    if status.st_size == 0 and status.st_uid == os.geteuid():
-        os.fchmod(fd, 0o600 | (above.st_mode & 0o060))
-        if os.geteuid() == 0:
-            os.fchown(fd, above.st_uid, above.st_gid)
+# Root writes here into directories of a user, who could put links in the way: no step follows one.
 
 
-def _make_shard(root: str, shard: str) -> os.stat_result:
-    above = os.stat(f"{root}/logs")
+def _open_shard(logs: int, name: str, above: os.stat_result) -> int:
     try:
-        os.mkdir(shard, 0o700)
+        os.mkdir(name, 0o700, dir_fd=logs)
     except FileExistsError:
-        return above
-    os.chmod(shard, stat.S_IMODE(above.st_mode))
+        return os.open(name, _DIRECTORY, dir_fd=logs)
+    shard = os.open(name, _DIRECTORY, dir_fd=logs)
+    _adopt(shard, stat.S_IMODE(above.st_mode), above)
+    return shard
+
+
+def _open_in(shard: int, name: str, above: os.stat_result) -> int:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(name, flags, 0o600, dir_fd=shard)
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        os.close(fd)
+        raise OSError(errno.EINVAL, "not a file of its own", name)
+    os.set_blocking(fd, True)
+    if status.st_size == 0 and status.st_uid == os.geteuid():
+        _adopt(fd, 0o600 | (above.st_mode & 0o060), above)
+    return fd
+
+
+def _adopt(fd: int, mode: int, above: os.stat_result) -> None:
+    """Give what was just made the mode, and from root's hands the owner, that it should have."""
     if os.geteuid() == 0:
-        os.chown(shard, above.st_uid, above.st_gid)
-    return above
+        os.fchown(fd, above.st_uid, above.st_gid)
+    os.fchmod(fd, mode)

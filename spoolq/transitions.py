@@ -319,9 +319,10 @@ def check_object(value: object, name: str) -> dict[str, JSON]:
 def check_json(value: object, name: str, depth: int = 1) -> None:
     """Refuse what JSON cannot carry unchanged, wherever it is nested.
 
-    Python's encoder turns the key 1 into "1" and drops nothing else silently, so only keys,
-    types and depth are looked at; numbers that JSON lacks are refused when they are encoded.
+    Python's encoder would turn the key 1 into "1", and a NaN into no JSON at all.
     """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidValue(f"{name}: {value} is no JSON number")
     if type(value) in _SCALARS:
         return
     if depth > MAX_DEPTH:

@@ -34,7 +34,8 @@ def make_backend(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeCloc
         nonlocal made
         made += 1
         root = tmp_path / ("spool" if made == 1 else f"spool-{made}")
-        return FileBackend(str(root), **{"clock": clock, **options})
+        # Waiting for the disk would be most of the run; tests of crashes ask for "full".
+        return FileBackend(str(root), **{"clock": clock, "durability": "none", **options})
 
     return in_memory if request.param == "memory" else in_files
 

@@ -94,8 +94,8 @@ def enqueue(
     """Enqueue an executable of jobs/, or a Python task, by name; print the id."""
     if args is not None and words:
         raise Refused(USAGE, "arguments come from --args or from the words after TASK, not both")
-    arguments = list(words or []) if args is None else _list(args)
-    named: Any = None if kwargs is None else options.parse_json(kwargs, "--kwargs")
+    arguments = list(words or []) if args is None else _json(args, "--args", list, "list")
+    named = None if kwargs is None else _json(kwargs, "--kwargs", dict, "object")
     given = options.enqueue_options(
         queue=queue,
         priority=priority,
@@ -150,10 +150,10 @@ def _captured(name: str, value: str) -> bool:
     return True
 
 
-def _list(text: str) -> list[JSON]:
-    value = options.parse_json(text, "--args")
-    if not isinstance(value, list):
-        raise Refused(USAGE, "--args must be a JSON list")
+def _json(text: str, option: str, kind: type, name: str) -> Any:
+    value = options.parse_json(text, option)
+    if not isinstance(value, kind):
+        raise Refused(USAGE, f"{option} must be a JSON {name}")
     return value
 
 

@@ -97,7 +97,7 @@ def show(
     attempt = _shown_attempt(spool.directory, job)
     output = None if attempt is None else read_log(spool.directory, job.id, attempt, tail=TAIL)
     if output:
-        print(f"output (try {(attempt or 0) + 1}):")
+        print("output:" if not attempt else f"output of try {attempt + 1}:")
         for line in last_lines(output).splitlines():
             print(f"  {escape(line)}")
 
@@ -152,7 +152,8 @@ def _fields(job: JobInfo, *, show_env: bool) -> dict[str, str]:
         "kwargs": compact(kwargs) if kwargs else None,
         "queue": escape(job.queue),
         "priority": str(job.priority),
-        "tries": f"{job.retries + 1} (left: {job.attempts})",
+        "attempts": str(job.attempts),
+        "retries": str(job.retries),
         "timeout": None if job.timeout is None else f"{job.timeout:g} s",
         "parents": _ids(job.parents),
         "children": _ids(job.children),
@@ -183,9 +184,8 @@ def _ids(ids: list[int]) -> str | None:
 
 
 def _shown_attempt(root: str, job: JobInfo) -> int | None:
-    """The present attempt if it has written anything, else the last one that has."""
-    logged = logged_attempts(root, job.id)
-    return max(logged, default=None)
+    """The newest attempt that has written anything."""
+    return max(logged_attempts(root, job.id), default=None)
 
 
 def _print_log_json(root: str, id: int, retries: int | None, output: bytes) -> None:

@@ -79,15 +79,12 @@ def words(job: JobInfo) -> str:
 
 
 def status(job: JobInfo) -> str:
-    """How the last attempt ended, in a word or two; empty where it left no exit status."""
+    """How the last attempt of a program ended: `0`, `signal 9`, `timeout`; else empty."""
     if job.exit is None:
         return ""
     code, signal, reason = (job.exit.get(key) for key in ("code", "signal", "reason"))
-    if reason == "exited":
-        return f"exit {code}"
-    if reason == "signaled":
-        return f"signal {signal}"
-    return str(reason)
+    ways = {"exited": str(code), "signaled": f"signal {signal}"}
+    return ways.get(str(reason)) or escape(str(reason))
 
 
 def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -105,7 +105,7 @@ class Census:
 
     def history(self, now: float) -> list[dict[str, JSON]]:
         """Finished and failed jobs by the hour of their end, 24 hours, oldest first [238-241]."""
-        finished, failed = (self._hours(state) for state in ("finished", "failed"))
+        finished, failed = (self._hours(state, now) for state in ("finished", "failed"))
         this = int(now // HOUR)
         return [
             {
@@ -116,11 +116,21 @@ class Census:
             for hour in range(this - 23, this + 1)
         ]
 
-    def _hours(self, state: str) -> Tally[int]:
+    def _hours(self, state: str, now: float) -> Tally[int]:
         total: Tally[int] = Tally()
-        for _, _, summary in self.shards(state):
+        first, limit = int(now // HOUR) - 23, names.micros(now - 23 * HOUR)
+        for _, directory, summary in self.shards(state):
             total.update(summary.hours)
+            if first in summary.hours:
+                # Part of the oldest hour is more than 23 hours ago, and no history any more.
+                text = "\n".join(self._fs.list(directory))
+                ended = [int(at) for at in _FINISHED.findall(text)]
+                total[first] -= sum(1 for at in ended if first == _hour(at) and at <= limit)
         return total
+
+
+def _hour(at: int) -> int:
+    return at // (HOUR * 1_000_000)
 
 
 def _summarise(listed: list[str]) -> Summary:
@@ -135,5 +145,5 @@ def _summarise(listed: list[str]) -> Summary:
         dues,
         expiries,
         min(ended, default=None),
-        dict(Tally(at // (HOUR * 1_000_000) for at in ended)),
+        dict(Tally(map(_hour, ended))),
     )

@@ -65,7 +65,7 @@ class Lane:
                     del self._kept[index]
                     continue
                 return Candidate(self.priority, id_, name, directory, self)
-            if not self._fill(elapsed):
+            if not self._fill(limit, elapsed):
                 self.dry += 1
                 return None
 
@@ -86,7 +86,7 @@ class Lane:
         if won:
             self.dry = 0
 
-    def _fill(self, elapsed: float) -> bool:
+    def _fill(self, limit: int, elapsed: float) -> bool:
         """List the next bucket that holds something for these tasks. False: there is none."""
         if not self._blocks:
             self._list(elapsed)
@@ -95,7 +95,11 @@ class Lane:
             found: list[tuple[int, str, str]] = []
             for path in self._paths[block]:
                 listed = self._fs.list(path)
-                found += [(names.job_id(name), name, path) for name in listed if self._wanted(name)]
+                found += [
+                    (names.job_id(name), name, path)
+                    for name in listed
+                    if self._wanted(name) and not (".x" in name and _expires(name) <= limit)
+                ]
                 if not listed:
                     self._remove(block, path)
             if found:
@@ -110,7 +114,7 @@ class Lane:
         buckets = list_buckets(self._fs, self.directory)
         self._paths = buckets.paths
         blocks = buckets.blocks
-        if elapsed - self._looked < _BACKSTOP and self._tasks is not None:
+        if elapsed - self._looked < _BACKSTOP:
             blocks = [block for block in blocks if block > self._passed]
         else:
             self._looked, self._passed = elapsed, -1

@@ -55,6 +55,7 @@ class Filesystem:
     sys_link: Callable[..., None] = staticmethod(os.link)
     sys_unlink: Callable[..., None] = staticmethod(os.unlink)
     sys_mkdir: Callable[..., None] = staticmethod(os.mkdir)
+    sys_makedirs: Callable[..., None] = staticmethod(os.makedirs)
     sys_rmdir: Callable[..., None] = staticmethod(os.rmdir)
     sys_utime: Callable[..., None] = staticmethod(os.utime)
     sys_fallocate: Callable[..., None] = staticmethod(os.posix_fallocate)
@@ -210,6 +211,14 @@ class Filesystem:
             self._hand_over(path, self.directory_mode)
         self.sync_directory(os.path.dirname(path))
         return True
+
+    def make_root(self) -> None:
+        """Make the root, and what is missing above it as the umask wants it."""
+        try:
+            self.sys_makedirs(os.path.dirname(self.root), exist_ok=True)
+        except OSError as error:
+            self._refuse("make", os.path.dirname(self.root), error)
+        self.mkdir(self.root)
 
     def rmdir(self, path: str) -> bool:
         """Remove an empty directory. False when it is not empty or was gone.

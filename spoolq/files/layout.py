@@ -141,11 +141,7 @@ def low_water(fs: Filesystem, settings: Settings) -> int:
 def _make_root(fs: Filesystem) -> None:
     if os.path.lexists(fs.root):
         raise NotASpool(f"{fs.root} is not a directory; name another root", fs.root)
-    try:
-        os.makedirs(os.path.dirname(fs.root), mode=0o755, exist_ok=True)
-    except OSError as error:
-        raise SpoolUnavailable(f"cannot make {fs.root}: {error.strerror}", fs.root) from error
-    fs.mkdir(fs.root)
+    fs.make_root()
 
 
 def _format(fs: Filesystem) -> float | None:

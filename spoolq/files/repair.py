@@ -66,14 +66,16 @@ class Repairer:
         remove_after: float,
         stuck_after: float,
     ) -> None:
-        """All of it, in Minion's order [207], after what crashes have left half done."""
+        """All of it, each before what depends on it, so that a second run finds nothing more."""
         self.complete_changes(now)
         self.declare_dead_workers(now, missing_after)
-        self.remove_old(now, remove_after)
-        self.remove_expired(now)
         self.sweep_dead_workers(now, backoff)
-        self.fail_stuck(now, stuck_after)
+        self.remove_expired(now)
         self.release_children(now)
+        while self.fail_stuck(now, stuck_after):
+            pass  # a lax child that a stuck parent lets go may be overdue itself
+        # Last, and not second as in Minion [207]: an expired child must not keep its parent.
+        self.remove_old(now, remove_after)
         self.collect_leftovers()
 
     def complete_changes(self, now: float) -> None:
@@ -182,9 +184,9 @@ class Repairer:
                     if found.expired(now):
                         self._settler.discard(found, now)
 
-    def fail_stuck(self, now: float, stuck_after: float) -> None:
-        """Inactive jobs overdue by too long; those that wait for a parent are not [220-225]."""
-        limit = names.micros(now - stuck_after)
+    def fail_stuck(self, now: float, stuck_after: float) -> int:
+        """How many were failed: inactive jobs overdue by too long; those that wait for a parent are not [220-225]."""
+        limit, stuck = names.micros(now - stuck_after), 0
         for place, directory, summary in list(self._census.inactive()):
             if place.kind == "waiting" or summary.oldest_due is None or summary.oldest_due >= limit:
                 continue
@@ -194,7 +196,8 @@ class Repairer:
                     continue
                 record = self._tokens.read_or_none(found.token)
                 if record is not None and self._families.blocking(record, now) is None:
-                    self._settler.fail_stuck(found, record, STUCK, now)
+                    stuck += self._settler.fail_stuck(found, record, STUCK, now)
+        return stuck
 
     def _of_bucket(self, directory: str, place: Place) -> Iterator[Found]:
         for name in self._fs.list(directory):

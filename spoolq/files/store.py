@@ -389,7 +389,7 @@ class FileBackend(Backend):
         _check_page(offset, limit)
         wanted = _Filter(
             states=_states(states),
-            ids=None if ids is None else {check_id(id_) for id_ in ids},
+            ids=None if ids is None else set(_ids(ids, "ids")),
             notes=None if notes is None else set(_strings(notes, "notes")),
             queues=None if queues is None else set(_strings(queues, "queues")),
             tasks=None if tasks is None else set(_strings(tasks, "tasks")),
@@ -504,7 +504,7 @@ class FileBackend(Backend):
         ids: Iterable[Any] | None = None,
     ) -> Page:
         _check_page(offset, limit)
-        wanted = None if ids is None else {check_id(id_, "worker id") for id_ in ids}
+        wanted = None if ids is None else set(_ids(ids, "worker ids"))
         with self._lock:
             entries = [
                 entry
@@ -517,8 +517,10 @@ class FileBackend(Backend):
     def broadcast(self, command: str, args: Sequence[JSON] = (), ids: Iterable[Any] = ()) -> bool:
         if not isinstance(command, str):
             raise InvalidType(f"command must be a string, not {command!r:.40}")
+        if isinstance(args, str | bytes | Mapping) or not isinstance(args, Sequence):
+            raise InvalidType(f"args must be a list, not {args!r:.40}")
         check_json(list(args), "args")
-        wanted = [check_id(id_, "worker id") for id_ in ids]
+        wanted = _ids(ids, "worker ids")
         with self._lock:
             return self._registry.broadcast(command, list(args), wanted, self._now())
 
@@ -709,6 +711,12 @@ def _string(value: object, name: str) -> str:
     if not isinstance(value, str):
         raise InvalidType(f"{name} must be a string, not {value!r:.40}")
     return value
+
+
+def _ids(values: Iterable[Any], name: str) -> list[int]:
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise InvalidType(f"{name} must be a list of ids, not {values!r:.40}")
+    return [check_id(value, name) for value in values]
 
 
 def _strings(values: Iterable[str], name: str) -> list[str]:

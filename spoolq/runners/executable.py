@@ -113,9 +113,13 @@ def start_executable(
 
 @dataclass(frozen=True)
 class Account:
-    """The user a program runs as. `switch` is (uid, gid) where that is not this process's own."""
+    """The user a program runs as, `owner` the spool's.
+
+    `switch` is (uid, gid) where that is not this process's own.
+    """
 
     uid: int
+    owner: int
     name: str
     home: str
     shell: str
@@ -128,22 +132,22 @@ def job_account(root: str) -> Account:
 
     Raises OSError.
     """
-    uid = os.geteuid()
+    uid, owner = os.geteuid(), os.stat(root).st_uid
     switch: tuple[int, int] | None = None
     groups: tuple[int, ...] = ()
-    status = os.stat(root)
-    if uid == 0 and status.st_uid != 0:
-        uid = status.st_uid
-        switch = (uid, status.st_gid)
+    if uid == 0 and owner != 0:
+        uid = owner
+        switch = (uid, os.stat(root).st_gid)
     try:
         user = pwd.getpwuid(uid)
     except KeyError:  # a container's user without a name
-        return Account(uid, str(uid), os.environ.get("HOME", "/"), "/bin/sh", switch, groups)
+        home = os.environ.get("HOME", "/")
+        return Account(uid, owner, str(uid), home, "/bin/sh", switch, groups)
     if switch is not None:
         switch = (uid, user.pw_gid)
         groups = tuple(os.getgrouplist(user.pw_name, user.pw_gid))
     shell = user.pw_shell or "/bin/sh"
-    return Account(uid, user.pw_name, user.pw_dir, shell, switch, groups)
+    return Account(uid, owner, user.pw_name, user.pw_dir, shell, switch, groups)
 
 
 # -- what ----------------------------------------------------------------------------------------
@@ -163,7 +167,8 @@ def _prepare(attempt: Attempt, root: str, settings: Settings, account: Account) 
     path = find_executable(root, attempt.task)
     if path is None:
         raise FileNotFoundError(f"no executable {attempt.task!r} in {root}/jobs")
-    check_executable(root, path)
+    # RACE: the owner was asked once. A root replaced since then is checked against that answer.
+    check_executable(root, path, {0, account.uid, account.owner})
     if attempt.kwargs:
         raise ValueError("an executable takes no keyword arguments")
     argv = [os.fsencode(path), *(argument(value) for value in attempt.args)]
@@ -202,17 +207,16 @@ def argument(value: JSON) -> bytes:
     return encoded
 
 
-def check_executable(root: str, path: str) -> None:
-    """Refuse an executable that anybody but root, the spool's owner or this user could write.
+def check_executable(root: str, path: str, trusted: set[int]) -> None:
+    """Refuse an executable that anybody but the `trusted` users could have written.
 
     The rule of sshd: the file, and every directory that leads to it from `jobs/` on (for a link
-    also those above its target), has such an owner and is not writable by group or others. A
+    also those above its target), is owned by one of them and not writable by group or others. A
     sticky directory above a link's target is let pass: there nobody replaces another's file.
 
     Raises UnsafeFile, or OSError where the file is missing, empty or not executable.
     """
     jobs = f"{root}/jobs"
-    trusted = {0, os.geteuid(), os.stat(root).st_uid}
     _check_owner(jobs, os.lstat(jobs), trusted)
     _check_mode(jobs, os.stat(jobs))
     _check_owner(path, os.lstat(path), trusted)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import select
-import time
 from collections.abc import Iterable
 from typing import Final
+
+from spoolq.clock import SystemClock
 
 _BLIND_PAUSE: Final = 0.02  # seconds between two looks where the system cannot tell
 
@@ -23,7 +24,7 @@ def wait_for_exit(pids: Iterable[int], timeout: float) -> None:
                 watched.append(os.pidfd_open(pid))  # noqa: PERF401  # closed one by one below
         except OSError:
             # A kernel before 5.3, or a child that others have reaped.
-            time.sleep(max(0.0, min(timeout, _BLIND_PAUSE)))
+            SystemClock().sleep(max(0.0, min(timeout, _BLIND_PAUSE)))
             return
         poll = select.poll()
         for fd in watched:

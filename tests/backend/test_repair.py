@@ -378,7 +378,6 @@ def test_a_second_repair_finds_nothing_more_to_do(
     backend = make_backend(remove_after=100)
     worker = backend.register_worker()
     parent = finished_job(backend, worker)
-    backend.enqueue("bar", parents=[parent], expire=50)
     finished_job(backend, worker, parents=[parent])
     failed_job(backend, worker)
     backend.enqueue("foo", expire=10)
@@ -386,7 +385,6 @@ def test_a_second_repair_finds_nothing_more_to_do(
     job_in("active", backend, worker, attempts=3)
     job_in("active", backend, worker)
     stuck = backend.enqueue("foo")
-    backend.enqueue("bar", parents=[stuck], lax=True)
     backend.enqueue("bar", parents=[stuck])
     backend.acquire_lock("guarded", 30 * DAY, worker=worker)
     backend.lock("plain", 30 * DAY)
@@ -398,6 +396,33 @@ def test_a_second_repair_finds_nothing_more_to_do(
 
     assert everything(backend) == once
     assert lookup(backend, parent) is None
+
+
+@pytest.mark.minion(216, 226)
+def test_an_expired_child_does_not_keep_its_parent_for_a_second_repair(
+    make_backend: MakeBackend, clock: FakeClock
+) -> None:
+    backend = make_backend(remove_after=100)
+    parent = finished_job(backend, backend.register_worker())
+    backend.enqueue("bar", parents=[parent], expire=50)
+    clock.advance(100)
+
+    backend.repair()
+
+    assert lookup(backend, parent) is None
+
+
+@pytest.mark.minion(224, 226)
+def test_a_lax_child_of_a_stuck_job_is_not_left_for_a_second_repair(
+    backend: Backend, clock: FakeClock
+) -> None:
+    stuck = backend.enqueue("foo")
+    child = backend.enqueue("bar", parents=[stuck], lax=True)
+    clock.advance(3 * DAY)
+
+    backend.repair()
+
+    assert [info(backend, job_id).state for job_id in (stuck, child)] == ["failed", "failed"]
 
 
 @pytest.mark.minion(226)

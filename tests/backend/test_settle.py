@@ -318,11 +318,11 @@ def test_outcomes_settled_together_release_their_children(backend: Backend, work
 
 
 BY_ID: dict[str, Callable[[Backend, Any], object]] = {
-    "finish": lambda backend, id: backend.finish_job(id, 0),
-    "fail": lambda backend, id: backend.fail_job(id, 0),
-    "retry": lambda backend, id: backend.retry_job(id, 0),
-    "remove": lambda backend, id: backend.remove_job(id),
-    "note": lambda backend, id: backend.note(id, {}),
+    "finish": lambda backend, job: backend.finish_job(job, 0),
+    "fail": lambda backend, job: backend.fail_job(job, 0),
+    "retry": lambda backend, job: backend.retry_job(job, 0),
+    "remove": lambda backend, job: backend.remove_job(job),
+    "note": lambda backend, job: backend.note(job, {}),
 }
 by_id = pytest.mark.parametrize("call", BY_ID.values(), ids=list(BY_ID))
 

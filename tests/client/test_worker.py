@@ -141,6 +141,16 @@ def test_workers_with_a_job_are_counted_apart(spool: Spool) -> None:
     assert (stats["workers"], stats["active_workers"], stats["inactive_workers"]) == (2, 1, 1)
 
 
+@pytest.mark.minion(204)
+def test_a_worker_that_left_its_job_behind_still_counts_as_active(spool: Spool) -> None:
+    spool.enqueue("foo")
+    worker = spool.worker().register()
+    assert worker.dequeue(0, tasks=["foo"]) is not None
+    worker.unregister()
+    stats = spool.stats()
+    assert (stats["workers"], stats["active_workers"], stats["inactive_workers"]) == (0, 1, -1)
+
+
 @pytest.mark.minion(206)
 def test_a_worker_that_fell_silent_is_listed_until_somebody_repairs(
     make_backend: MakeBackend, clock: FakeClock

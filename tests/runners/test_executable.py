@@ -305,7 +305,11 @@ def test_a_command_line_runs_in_a_single_user_spool_only(programs: Programs) -> 
         (["true"], {"cwd": 7}, "an exec job's cwd must be a string"),
         (["true"], {"env": {"A": 1}}, "an exec job's env must be an object of strings"),
         (["true"], {"umask": -1}, "an exec job's umask must be a number from 0 to 511"),
-        (["no-such-program"], {}, "no-such-program: No such file or directory"),
+        (
+            ["no-such-program"],
+            {"env": {"PATH": "/bin"}},
+            "no-such-program: No such file or directory",
+        ),
         (["true\0"], {}, "an argument with a NUL byte cannot be given to a program"),
         (["true"], {"env": {"A=B": "x"}}, "illegal environment variable name"),
     ],

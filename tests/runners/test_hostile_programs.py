@@ -151,6 +151,41 @@ def test_a_program_that_deletes_its_log_and_its_directory_just_fails(programs: P
     assert outcome.result == {"type": "ExitStatus", "message": "exit status 1", "output": ""}
 
 
+@pytest.mark.parametrize("where", ["log", "shard", "logs"])
+def test_a_log_is_never_written_through_a_link(
+    programs: Programs, tmp_path: Path, where: str
+) -> None:
+    programs.add("talk", "echo overwritten")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shard = programs.root / "logs" / "1"
+    if where == "logs":
+        (programs.root / "logs").rmdir()
+        (programs.root / "logs").symlink_to(elsewhere)
+    elif where == "shard":
+        shard.symlink_to(elsewhere)
+    else:
+        shard.mkdir()
+        (shard / "300.0.log").symlink_to(elsewhere / "file")
+
+    outcome = programs.run("talk")
+
+    assert outcome.result["type"] == "NotStarted"
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_log_that_is_another_file_too_is_not_written(programs: Programs, tmp_path: Path) -> None:
+    programs.add("talk", "echo overwritten")
+    shard = programs.root / "logs" / "1"
+    shard.mkdir()
+    (tmp_path / "precious").write_text("")
+    (shard / "300.0.log").hardlink_to(tmp_path / "precious")
+
+    assert programs.run("talk").result["type"] == "NotStarted"
+
+    assert (tmp_path / "precious").read_text() == ""
+
+
 # -- files ---------------------------------------------------------------------------------------
 
 

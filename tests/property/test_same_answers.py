@@ -1,0 +1,276 @@
+"""The file backend gives the answers of the memory backend, whatever is asked in whatever order.
+
+Both live on one clock. The files are used through two backends in turn, as two processes would:
+what one of them remembers must never make it answer differently from the other.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from typing import Any, Final
+
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from spoolq.backend import Backend
+from spoolq.files.store import FileBackend
+from spoolq.memory import MemoryBackend
+from spoolq.model import STATES, Claimed
+from tests.support import FakeClock
+
+TASKS: Final = st.sampled_from(["a", "b", "päck"])
+QUEUES: Final = st.sampled_from(["default", "default", "q2", "../x"])
+PRIORITIES: Final = st.sampled_from([0, 0, 0, -3, 5])
+# Whole and half seconds: what a file's name says to the microsecond is then exactly as it was.
+DELAYS: Final = st.sampled_from([0, 0, 0, -5, 0.5, 10, 3600, 5000, 200_000])
+EXPIRIES: Final = st.sampled_from([None, None, None, 0, -1, 5, 4000])
+NOTES: Final = st.dictionaries(st.sampled_from(["k", "l"]), st.none() | st.integers(0, 3))
+LOCKS: Final = st.sampled_from(["x", "", "a/b", "n" * 300])
+TIMES: Final = st.sampled_from([0.5, 1, 5, 15, 60, 121, 3600, 90_000, 172_801])
+RESULTS: Final = st.sampled_from([None, 0, "text", {"deep": [1, {}]}, "é" * 10])
+
+FILTERS: Final = st.fixed_dictionaries(
+    {},
+    optional={
+        "states": st.lists(st.sampled_from(STATES), max_size=3),
+        "queues": st.lists(QUEUES, max_size=2),
+        "tasks": st.lists(TASKS, max_size=2),
+        "notes": st.lists(st.sampled_from(["k", "l"]), max_size=2),
+        "before": st.integers(0, 30),
+        "ids": st.lists(st.integers(-1, 30), max_size=4),
+    },
+)
+
+
+class SameAnswers(RuleBasedStateMachine):
+    """Every rule asks both backends the same, and compares what they answer."""
+
+    jobs: Bundle[int] = Bundle("jobs")
+    claims: Bundle[Claimed] = Bundle("claims")
+    workers: Bundle[int] = Bundle("workers")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.root = tempfile.mkdtemp(prefix="spoolq-")
+        self.clock = FakeClock()
+        self.memory = MemoryBackend(clock=self.clock)
+        self.processes = [self._open(), self._open()]
+        self.files: Backend = self.processes[0]
+
+    def _open(self) -> FileBackend:
+        return FileBackend(self.root, clock=self.clock, durability="none")
+
+    def teardown(self) -> None:
+        shutil.rmtree(self.root)
+
+    def ask(self, method: str, *args: Any, **options: Any) -> Any:
+        """What both backends answer, which must be one thing."""
+        expected = getattr(self.memory, method)(*args, **options)
+        answer = getattr(self.files, method)(*args, **options)
+        assert answer == expected, f"{method} answered {answer!r}, expected {expected!r}"
+        return answer
+
+    # -- jobs ------------------------------------------------------------------------------------
+
+    @rule(
+        target=jobs,
+        task=TASKS,
+        queue=QUEUES,
+        priority=PRIORITIES,
+        delay=DELAYS,
+        expire=EXPIRIES,
+        attempts=st.integers(0, 3),
+        lax=st.booleans(),
+        notes=NOTES,
+        parents=st.lists(jobs | st.sampled_from([-1, 0]), max_size=3),
+    )
+    def enqueue(self, task: str, **options: Any) -> int:
+        job: int = self.ask("enqueue", task, [1, "x"], {"key": None}, **options)
+        return job
+
+    @rule(target=jobs, queue=QUEUES, priority=PRIORITIES)
+    def enqueue_simply(self, queue: str, priority: int) -> int:
+        job: int = self.ask("enqueue", "a", queue=queue, priority=priority)
+        return job
+
+    @rule(
+        target=jobs,
+        tasks=st.lists(TASKS, max_size=4),
+        queue=QUEUES,
+        delay=DELAYS,
+        parents=st.lists(jobs, max_size=2),
+    )
+    def enqueue_many(self, tasks: list[str], **options: Any) -> Any:
+        calls = [(task, [number]) for number, task in enumerate(tasks)]
+        return multiple(*self.ask("enqueue_many", calls, **options))
+
+    @rule(
+        target=claims,
+        worker=workers,
+        queues=st.lists(QUEUES, max_size=3),
+        tasks=st.none() | st.lists(TASKS, max_size=2),
+        min_priority=st.none() | PRIORITIES,
+    )
+    def dequeue(self, worker: int, **filters: Any) -> Any:
+        return self._claimed(self.ask("dequeue", worker, 0, **filters))
+
+    @rule(target=claims, worker=workers)
+    def dequeue_anything(self, worker: int) -> Any:
+        everywhere = ("default", "q2", "../x")
+        return self._claimed(self.ask("dequeue", worker, 0, queues=everywhere))
+
+    @rule(target=claims, worker=workers, job=jobs, queues=st.lists(QUEUES, max_size=3))
+    def dequeue_this_one(self, worker: int, job: int, queues: list[str]) -> Any:
+        return self._claimed(self.ask("dequeue", worker, 0, id=job, queues=queues))
+
+    def _claimed(self, claimed: Claimed | None) -> Any:
+        return multiple(claimed) if claimed else multiple()
+
+    @rule(claim=consumes(claims), result=RESULTS)
+    def finish(self, claim: Claimed, result: Any) -> None:
+        self.ask("finish_job", claim["id"], claim["retries"], result)
+
+    @rule(claim=consumes(claims), result=RESULTS)
+    def fail(self, claim: Claimed, result: Any) -> None:
+        self.ask("fail_job", claim["id"], claim["retries"], result)
+
+    @rule(some=st.lists(claims, max_size=4), result=RESULTS)
+    def finish_together(self, some: list[Claimed], result: Any) -> None:
+        outcomes = [(claim["id"], claim["retries"], result) for claim in some]
+        self.ask("finish_jobs", outcomes)
+
+    @rule(job=jobs, retries=st.integers(0, 2), end=st.sampled_from(["finish_job", "fail_job"]))
+    def end_by_a_stranger(self, job: int, retries: int, end: str) -> None:
+        self.ask(end, job, retries, exit={"code": 1})
+
+    @rule(
+        job=jobs,
+        off=st.sampled_from([0, 0, 0, 1, -1]),
+        options=st.fixed_dictionaries(
+            {},
+            optional={
+                "attempts": st.integers(0, 3),
+                "delay": DELAYS,
+                "expire": EXPIRIES,
+                "lax": st.booleans(),
+                "parents": st.lists(jobs, max_size=2),
+                "priority": PRIORITIES,
+                "queue": QUEUES,
+            },
+        ),
+    )
+    def retry(self, job: int, off: int, options: dict[str, Any]) -> None:
+        rows = self.memory.list_jobs(ids=[job]).rows
+        retries = rows[0].retries if rows else 0
+        self.ask("retry_job", job, retries + off, **options)
+
+    @rule(job=jobs)
+    def remove(self, job: int) -> None:
+        self.ask("remove_job", job)
+
+    @rule(job=jobs | st.sampled_from([-1, 0, 999]), merge=NOTES)
+    def note(self, job: int, merge: dict[str, Any]) -> None:
+        self.ask("note", job, merge)
+
+    # -- workers and locks -----------------------------------------------------------------------
+
+    @initialize(target=workers)
+    def register_the_first(self) -> int:
+        worker: int = self.ask("register_worker")
+        return worker
+
+    @rule(target=workers, status=st.none() | st.just({"jobs": 4}))
+    def register(self, status: Any) -> int:
+        worker: int = self.ask("register_worker", status=status)
+        return worker
+
+    @rule(worker=workers, status=st.none() | st.just({"jobs": 2}))
+    def beat(self, worker: int, status: Any) -> None:
+        self.ask("register_worker", worker, status=status)
+
+    @rule(worker=consumes(workers))
+    def unregister(self, worker: int) -> None:
+        self.ask("unregister_worker", worker)
+
+    @rule(command=st.sampled_from(["jobs", "stop"]), some=st.lists(workers, max_size=2))
+    def broadcast(self, command: str, some: list[int]) -> None:
+        self.ask("broadcast", command, [1], some)
+
+    @rule(worker=workers)
+    def receive(self, worker: int) -> None:
+        self.ask("receive", worker)
+
+    @rule(name=LOCKS, duration=st.sampled_from([0, -1, 5, 100]), limit=st.integers(0, 3))
+    def lock(self, name: str, duration: float, limit: int) -> None:
+        self.ask("acquire_lock", name, duration, limit=limit)
+
+    @rule(name=LOCKS, hold=st.none() | st.integers(0, 8))
+    def unlock(self, name: str, hold: int | None) -> None:
+        self.ask("unlock", name, id=hold)
+
+    # -- time and upkeep -------------------------------------------------------------------------
+
+    @rule(seconds=TIMES)
+    def pass_time(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule()
+    def repair(self) -> None:
+        self.ask("repair")
+
+    @rule()
+    def repairing_twice_changes_nothing(self) -> None:
+        self.ask("repair")
+        before = self.files.list_jobs(0, 1000).rows
+        self.files.repair()
+        assert self.files.list_jobs(0, 1000).rows == before
+
+    @rule(number=st.sampled_from([0, 1]))
+    def go_on_in_another_process(self, number: int) -> None:
+        self.files = self.processes[number]
+
+    @rule()
+    def go_on_in_a_new_process(self) -> None:
+        self.processes[1] = self._open()
+        self.files = self.processes[1]
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    @rule(offset=st.integers(0, 5), limit=st.integers(0, 5), filters=FILTERS)
+    def list_some(self, offset: int, limit: int, filters: dict[str, Any]) -> None:
+        expected = self.memory.list_jobs(offset, limit, **filters)
+        page = self.files.list_jobs(offset, limit, **filters)
+        assert page.rows == expected.rows
+        assert page.total == expected.total
+
+    @invariant()
+    def every_process_shows_the_same_jobs(self) -> None:
+        expected = self.memory.list_jobs(0, 1000)
+        for process in self.processes:
+            page = process.list_jobs(0, 1000)
+            assert page.rows == expected.rows
+            assert page.total == expected.total
+
+    @invariant()
+    def the_counts_are_the_same(self) -> None:
+        self.ask("stats")
+        self.ask("history")
+
+    @invariant()
+    def the_workers_and_the_locks_are_the_same(self) -> None:
+        self.ask("list_workers")
+        assert self.files.list_locks().rows == self.memory.list_locks().rows
+
+
+def test_the_file_backend_answers_like_the_memory_backend() -> None:
+    run_state_machine_as_test(SameAnswers)
