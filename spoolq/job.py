@@ -81,7 +81,7 @@ class Job(Emitter):
         "reap",
     )
 
-    def __init__(  # noqa: PLR0917  # by position: every enqueue makes a handle
+    def __init__(  # by position: every enqueue makes a handle
         self,
         backend: Backend,
         registry: Registry,
@@ -334,28 +334,27 @@ class Job(Emitter):
         )
 
     def _perform(self) -> Outcome:
-        self.start()
-        assert self._child is not None  # noqa: S101  # start has set it
-        outcome = self._wait(self._child)
+        try:
+            self.start()
+            assert self._child is not None  # noqa: S101  # start has set it
+            outcome = self._wait(self._child.run)
+        except BaseException:
+            # The child leads a session of its own: the Ctrl-C that ends us did not reach it.
+            if self._child is not None:
+                self.stop()
+                self._conclude(self._child, self._wait(self._child.run))
+            raise
         self._conclude(self._child, outcome)
         return outcome
 
-    def _wait(self, child: _Child) -> Outcome:
-        try:
-            while True:
-                outcome = child.run.wait(self._holder.heartbeat if self._holder else None)
-                if outcome is not None:
-                    return outcome
-                if self._holder is not None:
-                    with suppress(SpoolUnavailable):  # the job goes on; its end tries again
-                        self._holder.register()
-        except BaseException:
-            # The child leads a session of its own: the Ctrl-C that ends us did not reach it.
-            self.stop()
-            outcome = child.run.wait()
-            assert outcome is not None  # noqa: S101  # it waited without a timeout
-            self._conclude(child, outcome)
-            raise
+    def _wait(self, run: Run) -> Outcome:
+        while True:
+            outcome = run.wait(self._holder.heartbeat if self._holder else None)
+            if outcome is not None:
+                return outcome
+            if self._holder is not None:
+                with suppress(SpoolUnavailable):  # the job goes on; its end tries again
+                    self._holder.register()
 
     def _conclude(self, child: _Child, outcome: Outcome) -> None:
         if not child.reaped:

@@ -23,7 +23,7 @@ from spoolq.model import JSON
 
 _YOUNG: Final = 0.05  # seconds; ten ticks of a slow kernel
 _YOUNG_COARSE: Final = 2.1  # where times are whole seconds
-_EXPIRES: Final = re.compile(r"\.x(-?\d+)\.")
+_EXPIRES: Final = re.compile(r"\.d(-?\d+)\.x(-?\d+)\.")
 _DUE: Final = re.compile(r"\.d(-?\d+)\.")
 _FINISHED: Final = re.compile(r"\.f(-?\d+)\.")
 
@@ -34,7 +34,7 @@ class Summary(NamedTuple):
     jobs: int
     oldest_due: int | None
     dues: tuple[int, ...]  # of delayed jobs
-    expiries: tuple[int, ...]
+    expiries: tuple[tuple[int, int], ...]  # (due, expiry) of those that expire
     oldest_finished: int | None
     hours: dict[int, int]  # clock hour of the finished time -> jobs
 
@@ -95,12 +95,14 @@ class Census:
         for place, _, summary in self.inactive():
             if queues is not None and place.queue not in queues:
                 continue
-            live = summary.jobs - sum(1 for at in summary.expiries if at <= limit)
+            lapsed = [due for due, at in summary.expiries if at <= limit]
+            live = summary.jobs - len(lapsed)
             inactive += live
             if place.kind == "waiting":
                 later += live
             elif place.kind == "delayed":
-                later += sum(1 for due in summary.dues if due > limit)
+                later += sum(due > limit for due in summary.dues)
+                later -= sum(due > limit for due in lapsed)
         return inactive, later
 
     def history(self, now: float) -> list[dict[str, JSON]]:
@@ -133,10 +135,14 @@ def _hour(at: int) -> int:
     return at // (HOUR * 1_000_000)
 
 
+def _pair(found: tuple[str, str]) -> tuple[int, int]:
+    return int(found[0]), int(found[1])
+
+
 def _summarise(listed: list[str]) -> Summary:
     jobs = [name for name in listed if name.endswith(".json")]
     text = "\n".join(jobs)
-    expiries = tuple(map(int, _EXPIRES.findall(text))) if ".x" in text else ()
+    expiries = tuple(_pair(found) for found in _EXPIRES.findall(text)) if ".x" in text else ()
     dues = tuple(map(int, _DUE.findall(text))) if ".d" in text else ()
     ended = list(map(int, _FINISHED.findall(text))) if ".f" in text else []
     return Summary(

@@ -271,13 +271,11 @@ class Claimer:
         Raises NoDirectory when the worker was declared dead and its directory removed. Not
         synced: after power loss the job is inactive again and the lost start is not counted.
         """
-        parsed = names.parse(name)
-        if parsed is None:
+        named = names.claimed(name, names.nonce(), names.micros(now))
+        if named is None:
             return None
-        mine = parsed._replace(
-            nonce=names.nonce(), due=None, expires=None, started=names.micros(now)
-        )
-        target, renamed = f"{self._layout.active}/{worker}", str(mine)
+        mine, renamed = named
+        target = f"{self._layout.active}/{worker}"
         if not self._fs.move(f"{directory}/{name}", f"{target}/{renamed}"):
             return None
         return Found(Token(target, renamed, Place("active", "", worker)), mine)

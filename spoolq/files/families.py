@@ -102,8 +102,6 @@ class Families:
 
     def waiting(self, parent: int) -> Iterator[Found]:
         """The jobs that lie under this parent now, in every queue."""
-        if not self.has_children(parent):
-            return
         for queue in self._catalog.queues():
             place = Place("waiting", queue, str(parent))
             for _, bucket in self._catalog.buckets(place):

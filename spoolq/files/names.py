@@ -71,6 +71,35 @@ class JobName(NamedTuple):
         return f"{'.'.join(parts)}.{self.task}.json"
 
 
+def fresh(id: int, nonce: str, due: int, expires: float | None, task: str) -> str:
+    """The name of a new job without parents: what `str(JobName(…))` gives, in a third of the time,
+    for the one path that every enqueue takes. `due` is µs, `expires` seconds."""
+    if expires is None:
+        return f"{id}.0.0.{nonce}.d{due}.{task}.json"
+    return f"{id}.0.0.{nonce}.d{due}.x{micros(expires)}.{task}.json"
+
+
+def claimed(name: str, nonce: str, started: int) -> tuple[JobName, str] | None:
+    """The name of an inactive job as its claimer will have it; None when it is not in the grammar.
+
+    Taken apart without the grammar's expression: the name was in a bucket, and its parts are
+    checked where they are used; the content is read and compared before anything runs.
+    """
+    parts = name.split(".")
+    if len(parts) < 7 or not name.isascii() or parts[4][:1] != "d":
+        return None
+    id_, epoch, revision = parts[:3]
+    if not (id_.isdigit() and epoch.isdigit() and revision.isdigit()):
+        return None
+    family = parts[-3][1:] if parts[-3].startswith("p") else None
+    task = parts[-2]
+    kin = f"p{family}." if family else ""
+    mine = JobName(
+        int(id_), int(epoch), int(revision), nonce, None, None, started, None, family, task
+    )
+    return mine, f"{id_}.{epoch}.{revision}.{nonce}.s{started}.{kin}{task}.json"
+
+
 def parse(name: str) -> JobName | None:
     """The parts of a job's file name; None for a name that is not in the grammar."""
     match = _NAME.fullmatch(name)

@@ -46,46 +46,68 @@ class Publisher:
         self._counter = counter
         self._low_water = low_water
         self._until_check = 0
+        self._ready: dict[tuple[str, int, int], str] = {}
 
     # -- new jobs --------------------------------------------------------------------------------
 
     def enqueue(self, record: Record, now: float) -> int:
         """Publish a new job; its id. Survives power loss after return."""
-        self._check_space()
-        body = records.encode_body(record)  # refuses before an id is taken
-        id_ = self._counter.take()
-        record["id"] = id_
+        self._until_check -= 1
+        if self._until_check < 0:
+            self._check_space()
+        body = records.encode_fresh(record)  # refuses before an id is taken
+        id_ = record["id"] = self._counter.take()
         fs, nonce = self._fs, names.nonce()
         staged = f"{self._layout.tmp}/{id_}.{nonce}"
         # CRASH: dying here leaves a private file; repair collects it when it is old.
         fs.create(staged, records.seal(body, id_))
-        place = self.place(record, now)
-        token = self._place_new(staged, record, place, nonce)
-        if token is None:
-            return id_  # RACE: published, its reply lost, and already claimed
-        fs.sync_directory(token.directory)
-        if place.kind != "ready":
-            self.settle_in(token, record, now)
+        if record["parents"] or record["delayed"] > now:
+            self._enqueue_for_later(staged, record, nonce, now)
+        else:
+            self._enqueue_ready(staged, record, nonce)
         return id_
 
-    def _place_new(self, staged: str, record: Record, place: Place, nonce: str) -> Token | None:
+    def _enqueue_ready(self, staged: str, record: Record, nonce: str) -> None:
+        """The path of most jobs: what it does for one job, it does once for its bucket."""
+        block = names.block_of(record["id"])
+        key = (record["queue"], record["priority"], block)
+        bucket = self._ready.get(key)
+        if bucket is None:
+            if len(self._ready) > 1000:
+                self._ready.clear()
+            place = ready(record["queue"], record["priority"])
+            bucket = self._ready[key] = self._places.make(place, block)
+        due, task = names.micros(record["delayed"]), names.encode(record["task"])
+        name = names.fresh(record["id"], nonce, due, record["expires"], task)
+        try:
+            self._fs.move(staged, f"{bucket}/{name}", private=True)
+        except NoDirectory:
+            del self._ready[key]  # RACE: emptied and removed by a claimer
+            self._enqueue_ready(staged, record, nonce)
+        else:
+            self._fs.sync_directory(bucket)
+
+    def _enqueue_for_later(self, staged: str, record: Record, nonce: str, now: float) -> None:
+        place = self.place(record, now, fresh=False)
         name = str(job_name(record, place, 0, 0, nonce))
         block = names.block_of(record["id"])
         while True:
             bucket = self._places.made(place, block) or self._places.make(place, block)
             try:
-                if self._fs.move(staged, f"{bucket}/{name}", private=True):
-                    return Token(bucket, name, place)
+                self._fs.move(staged, f"{bucket}/{name}", private=True)
             except NoDirectory:
                 self._places.forget(place, block)  # RACE: emptied and removed by a claimer
             else:
-                return None
+                break
+        self._fs.sync_directory(bucket)
+        if place.kind != "ready":
+            self.settle_in(Token(bucket, name, place), record, now)
 
     def enqueue_many(self, batch: Sequence[Record], now: float) -> list[int]:
         """Publish jobs that share queue, priority, delay and parents: one rename shows them all."""
         if not batch:
             return []
-        self._check_space(len(batch))
+        self._check_space()
         bodies = [records.encode_body(record) for record in batch]
         first = self._counter.take(len(batch))
         ids = list(range(first, first + len(batch)))
@@ -140,11 +162,8 @@ class Publisher:
             break
         fs.sync_directory(above)
 
-    def _check_space(self, count: int = 1) -> None:
+    def _check_space(self) -> None:
         """Refuse new work below the low-water mark: jobs that run must still be able to end."""
-        self._until_check -= count
-        if self._until_check > 0:
-            return
         self._until_check = _CHECK_EVERY
         free, _, inodes = self._fs.space()
         if free < self._low_water or inodes < _MIN_INODES:
@@ -157,11 +176,14 @@ class Publisher:
 
     # -- places ----------------------------------------------------------------------------------
 
-    def place(self, record: Record, now: float) -> Place:
-        """Where an inactive job with this record belongs now; its parents are told of it."""
+    def place(self, record: Record, now: float, *, fresh: bool = True) -> Place:
+        """Where an inactive job with this record belongs now; its parents are told of it.
+
+        Without `fresh` the caller has just moved the counter of jobs.
+        """
         if record["parents"]:
             self._families.mark(record)
-            blocking = self._families.blocking(record, now)
+            blocking = self._families.blocking(record, now, fresh=fresh)
             if blocking:
                 return waiting(record["queue"], blocking.name.id)
         if record["delayed"] > now:
@@ -210,6 +232,8 @@ class Publisher:
         Called after whatever may have done the parent; for one that is not done it changes
         nothing. Any number of callers may do it at once: each move is one rename.
         """
+        if not self._families.has_children(parent):
+            return
         for found in self._families.waiting(parent):
             record = self._tokens.read_or_none(found.token)
             if record is not None:

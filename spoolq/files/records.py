@@ -42,12 +42,17 @@ def encode_json(value: JSON, name: str = "value") -> bytes:
     """Compact JSON in UTF-8. Raises InvalidType or InvalidValue naming what cannot be carried."""
     try:
         return _encode(value).encode()
-    except (TypeError, RecursionError) as error:
-        raise InvalidType(f"{name}: {error}") from None
-    except UnicodeEncodeError:
-        raise InvalidValue(f"{name}: a lone surrogate is no text: JSON is UTF-8") from None
-    except ValueError as error:
-        raise InvalidValue(f"{name}: {error}: JSON has no such number") from None
+    except (TypeError, RecursionError, ValueError) as error:
+        raise _refusal(name, error) from None
+
+
+def _refusal(name: str, error: Exception) -> InvalidType | InvalidValue:
+    """What the encoder cannot carry, as an error of ours that names the argument."""
+    if isinstance(error, UnicodeEncodeError):
+        return InvalidValue(f"{name}: a lone surrogate is no text: JSON is UTF-8")
+    if isinstance(error, ValueError):
+        return InvalidValue(f"{name}: {error}: JSON has no such number")
+    return InvalidType(f"{name}: {error}")
 
 
 def encode(record: Record) -> bytes:
@@ -55,15 +60,47 @@ def encode(record: Record) -> bytes:
     return seal(encode_body(record), record["id"])
 
 
+def encode_fresh(record: Record) -> bytes:
+    """`encode_body` for a record straight from `new_record`, in a third of the time.
+
+    Nothing has happened to such a job, so most of its members are what they always are; those
+    that may be anything are encoded as anywhere else.
+    """
+    if record["parents"] or record["kwargs"] or record["notes"] or record["timeout"]:
+        return encode_body(record)
+    args, expires = record["args"], record["expires"]
+    try:
+        body = _fresh(record, args, expires).encode()
+    except (TypeError, RecursionError, ValueError) as error:
+        raise _refusal("args", error) from None
+    return _bounded(body)
+
+
+def _fresh(record: Record, args: list[JSON], expires: float | None) -> str:
+    return (
+        f',"task":{_encode(record["task"])},"args":{_encode(args) if args else "[]"},"kwargs":{{}}'
+        f',"queue":{_encode(record["queue"])},"priority":{record["priority"]}'
+        f',"attempts":{record["attempts"]},"retries":0,"lax":{"true" if record["lax"] else "false"}'
+        f',"parents":[],"notes":{{}},"timeout":null,"created":{record["created"]!r}'
+        f',"delayed":{record["delayed"]!r},"expires":{"null" if expires is None else repr(expires)}'
+        ',"retried":null,"started":null,"finished":null,"worker":null,"result":null,"exit":null'
+        ',"history":[]'
+    )
+
+
 def encode_body(record: Record) -> bytes:
     """The JSON of a record whose `id`, its first member, is not known yet."""
     body = encode_json(record, "job")
+    return _bounded(body[body.index(b",") : -1])
+
+
+def _bounded(body: bytes) -> bytes:
     if len(body) > MAX_SIZE - 64:
         raise InvalidValue(
             f"job: {len(body)} bytes of JSON are more than the {MAX_SIZE} a job may have; "
             "keep large data in a file and pass its path"
         )
-    return body[body.index(b",") : -1]
+    return body
 
 
 def seal(body: bytes, id: int) -> bytes:
@@ -226,6 +263,40 @@ def check_record(value: Any) -> Record:
         raise JobCorrupt("it holds no JSON object")
     if not value.keys() >= _REQUIRED:
         raise JobCorrupt(f"the field {min(_REQUIRED - value.keys())!r} is missing")
+    if not _plain(value):
+        _find_wrong(value)
+    return value
+
+
+def _plain(value: Record) -> bool:
+    """Whether a record is one of the common kind, whose fields need no closer look: 2 µs, not 8."""
+    return (
+        type(value["id"]) is int
+        and 0 < value["id"] <= MAX_ID
+        and type(value["task"]) is str
+        and value["task"] != ""
+        and type(value["args"]) is list
+        and type(value["kwargs"]) is dict
+        and type(value["queue"]) is str
+        and value["queue"].isalnum()
+        and value["task"].isalnum()
+        and type(value["priority"]) is int
+        and -MAX_ID <= value["priority"] <= MAX_ID
+        and type(value["attempts"]) is int
+        and value["attempts"] >= 0
+        and type(value["retries"]) is int
+        and value["retries"] >= 0
+        and type(value["lax"]) is bool
+        and value["parents"] == []
+        and type(value["notes"]) is dict
+        and value["timeout"] is value["exit"] is value["expires"] is value["retried"] is None
+        and value["started"] is value["finished"] is value["worker"] is None
+        and type(value["created"]) is type(value["delayed"]) is float
+        and value["history"] == []
+    )
+
+
+def _find_wrong(value: Record) -> None:
     for field, check in _FIELDS.items():
         try:
             check(value[field])
@@ -233,7 +304,6 @@ def check_record(value: Any) -> Record:
             raise JobCorrupt(f"the field {field!r} is wrong: {error}") from None
     if value["created"] is None or value["delayed"] is None:
         raise JobCorrupt("a job without `created` and `delayed` has no place in time")
-    return value
 
 
 __all__ = [

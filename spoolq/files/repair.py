@@ -179,7 +179,7 @@ class Repairer:
         """Inactive jobs past their expiry; their children take them as done [137, 219]."""
         limit = names.micros(now)
         for place, directory, summary in list(self._census.inactive()):
-            if any(at <= limit for at in summary.expiries):
+            if any(at <= limit for _, at in summary.expiries):
                 for found in self._of_bucket(directory, place):
                     if found.expired(now):
                         self._settler.discard(found, now)

@@ -110,10 +110,10 @@ class Settler:
     def settle(self, outcomes: Sequence[Outcome], now: float, backoff: Backoff) -> list[bool]:
         """Commit how these attempts ended, durable together; False for each that is not running."""
         answers = [False] * len(outcomes)
-        pending: dict[int, Outcome] = {}
+        first: dict[int, int] = {}
         for index, outcome in enumerate(outcomes):
-            if not any(other.id == outcome.id for other in pending.values()):
-                pending[index] = outcome  # the first outcome of an attempt counts
+            first.setdefault(outcome.id, index)  # the first outcome of an attempt counts
+        pending = {index: outcomes[index] for index in first.values()}
         lost: dict[int, Claim] = {}
         while pending:
             claims = {

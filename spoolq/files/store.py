@@ -6,6 +6,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final
 
@@ -198,8 +199,8 @@ class FileBackend(Backend):
         wanted = None if id is None else check_id(id)
         least = None if min_priority is None else check_priority(min_priority)
         seconds = check_seconds(wait, "wait")
-        lanes = [names.encode(queue) for queue in _strings(queues, "queues")]
-        known = None if tasks is None else frozenset(map(names.encode, _strings(tasks, "tasks")))
+        lanes = _encoded(tuple(_strings(queues, "queues")))
+        known = None if tasks is None else frozenset(_encoded(tuple(_strings(tasks, "tasks"))))
         deadline = self._clock.elapsed() + seconds
         pause = _POLL[0]
         while True:
@@ -228,13 +229,14 @@ class FileBackend(Backend):
         if elapsed >= self._next_inbox:
             self._take_in(now, elapsed)
         views = self._claimer.views(queues, tasks)
-        for view in views:
-            for due in view.refresh(now):
-                self._promote(due, now)
+        due = [item for view in views for item in view.refresh(now)]
+        if due:
+            for item in due:
+                self._promote(item, now)
+            for view in views:
+                view.refresh(now)
         if wanted is not None:
             return self._claim_id(worker_id, worker, wanted, least, queues, tasks, now)
-        for view in views:
-            view.refresh(now)
         while True:
             candidate = self._claimer.best(views, now, elapsed, least)
             if candidate is None:
@@ -646,10 +648,14 @@ class _Filter:
         self.states, self.ids, self.notes = states, ids, notes
         self.queues, self.tasks, self.before = queues, tasks, before
         self._tasks = None if tasks is None else {names.encode(task) for task in tasks}
+        self._queues = None if queues is None else {names.encode(queue) for queue in queues}
 
     def may_be(self, found: Found) -> bool:
-        """Whether the name allows that the job passes."""
+        """Whether name and place allow that the job passes."""
         if self.before is not None and found.name.id >= self.before:
+            return False
+        queue = found.token.place.queue
+        if queue and self._queues is not None and queue not in self._queues:
             return False
         return self._tasks is None or found.name.task in self._tasks
 
@@ -705,6 +711,11 @@ def _states(states: Iterable[str] | None) -> frozenset[State]:
     if unknown:
         raise InvalidValue(f"unknown state {min(unknown)!r} (known: {', '.join(STATES)})")
     return frozenset(state for state in STATES if state in wanted)
+
+
+@lru_cache(256)
+def _encoded(strings: tuple[str, ...]) -> list[str]:
+    return [names.encode(string) for string in strings]
 
 
 def _string(value: object, name: str) -> str:

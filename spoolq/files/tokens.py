@@ -14,7 +14,6 @@ Whoever finds `.old` with `.new` completes steps 3 and 4: the name says where to
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -108,7 +107,7 @@ class Tokens:
         After return every change that was made survives power loss. A disk that refuses before
         the commit leaves the job as it was; after it, repair or the next reader completes it.
         """
-        fs, settling = self._fs, self._layout.settling
+        fs = self._fs
         nonces = [names.nonce() for _ in changes]
         stems = [self._stem(change, nonce) for change, nonce in zip(changes, nonces, strict=True)]
         contents = [records.encode(change.record) for change in changes]
@@ -116,21 +115,24 @@ class Tokens:
         for stem, data in zip(stems, contents, strict=True):
             # CRASH: dying here leaves a `.new` alone: never decided, collected by repair.
             fs.create(f"{stem}.new", data, sync=alone, urgent=True)
-        if not alone:
-            fs.sync_files([f"{stem}.new" for stem in stems])
-        if fs.durable and not fs.ordered:
-            fs.sync_directory(settling)
+        if fs.durable:
+            if not alone:
+                fs.sync_files([f"{stem}.new" for stem in stems])
+            if not fs.ordered:
+                fs.sync_directory(self._layout.settling)
         committed = [
             self._commit(change, stem) for change, stem in zip(changes, stems, strict=True)
         ]
-        tokens: list[Token | None] = []
-        for change, stem, nonce, data, won in zip(
-            changes, stems, nonces, contents, committed, strict=True
-        ):
-            # CRASH: from here on `.old` and `.new` are both there; anybody can go on.
-            tokens.append(self._publish(change, stem, nonce, data) if won else None)
-        for directory in {token.directory for token in tokens if token}:
-            fs.sync_directory(directory)
+        # CRASH: from here on `.old` and `.new` are both there; anybody can go on.
+        tokens = [
+            self._publish(change, stem, nonce, data) if won else None
+            for change, stem, nonce, data, won in zip(
+                changes, stems, nonces, contents, committed, strict=True
+            )
+        ]
+        if fs.durable:
+            for directory in {token.directory for token in tokens if token}:
+                fs.sync_directory(directory)
         for stem, token in zip(stems, tokens, strict=True):
             if token:
                 fs.unlink(f"{stem}.old")
@@ -207,6 +209,9 @@ class Tokens:
         if data is None:
             return None
         record = records.decode(data)
-        if record["id"] != names.job_id(os.path.basename(token.path)):
+        if record["id"] != names.job_id(token.name):
             raise JobCorrupt(f"it says that it is job {record['id']}")
+        if names.encode(record["task"]) != names.task_of(token.name) and "@" not in token.name:
+            # Claimers choose by the name: else a job could reach a worker that does not serve it.
+            raise JobCorrupt(f"it says that its task is {record['task'][:60]!r}")
         return record

@@ -42,14 +42,21 @@ def start_fork(work: Callable[[], Outcome]) -> ForkRun:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         pid = os.fork()
-        if pid == 0:
-            _become_job(work, answer, mask)
     except OSError:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         answer.close()
         raise
-    finally:
+    if pid == 0:
+        _become_job(work, answer, mask)
+    run = ForkRun(pid, answer)
+    try:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    return ForkRun(pid, answer)
+    except BaseException:
+        # RACE: the signal that ends us came meanwhile, and nobody else knows of the child yet.
+        run.kill(signal.SIGKILL)
+        run.wait()
+        raise
+    return run
 
 
 class ForkRun:

@@ -98,7 +98,7 @@ def test_a_handle_of_an_earlier_attempt_changes_nothing(spool: Spool, worker: Wo
     assert second.finish("new")
 
 
-@pytest.mark.minion(321)
+@pytest.mark.minion(214, 321)
 def test_a_failure_made_by_repair_fires_no_event(spool: Spool) -> None:
     spool.enqueue("foo")
     worker = spool.worker().register()
@@ -153,6 +153,22 @@ def test_notes_are_given_as_a_mapping_or_by_name(spool: Spool) -> None:
     assert info(job).notes == {"with space": 1, "b": 3, "mapping": 4}
     assert job.remove()
     assert not job.note(a=1)
+
+
+@pytest.mark.minion(115)
+def test_parents_that_were_removed_are_left_out(spool: Spool) -> None:
+    parents = [spool.enqueue("foo") for _ in range(2)]
+    child = spool.enqueue("bar", parents=parents)
+    assert all(parent.remove() for parent in parents)
+    assert child.parents() == []
+    assert info(child).parents == [parent.id for parent in parents]
+
+
+@pytest.mark.minion(143)
+def test_parents_come_in_the_order_they_were_given(spool: Spool) -> None:
+    first, second, third = (spool.enqueue("foo") for _ in range(3))
+    child = spool.enqueue("bar", parents=[second, third, first])
+    assert [job.id for job in child.parents()] == [second.id, third.id, first.id]
 
 
 @pytest.mark.minion(25)

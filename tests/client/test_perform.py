@@ -112,6 +112,39 @@ def test_death_by_a_signal_fails_the_job(spool: Spool, number: int) -> None:
     assert info(job).result == f"Job terminated unexpectedly (exit code: 0, signal: {number})"
 
 
+@pytest.mark.minion(127)
+def test_a_child_that_dies_consumes_an_attempt(spool: Spool) -> None:
+    spool.add_task("foo", lambda: os._exit(1))
+    job = claim(spool, "foo", attempts=3)
+    job.perform()
+    assert (info(job).state, info(job).attempts, info(job).retries) == ("inactive", 2, 1)
+
+
+@pytest.mark.minion(91)
+def test_a_retry_does_not_stop_the_process_that_performs_the_job(
+    file_spool: Spool, diary: Diary
+) -> None:
+    reader, writer = os.pipe()
+
+    @file_spool.task
+    def wait() -> str:
+        diary.add("ready")
+        return os.read(reader, 1).decode()
+
+    first = claim(file_spool, wait.name).start()
+    diary.wait_for("ready")
+    assert first.retry()
+    second = file_spool.worker().register().dequeue(0)
+    assert second is not None
+    assert not first.is_finished()
+    os.write(writer, b"x")
+    wait_for(first.is_finished)
+    assert (info(second).state, info(second).retries) == ("active", 1)
+    assert second.finish("second")
+    os.close(reader)
+    os.close(writer)
+
+
 @pytest.mark.minion(80, 339)
 def test_a_task_that_finished_its_job_may_die_of_anything(file_spool: Spool) -> None:
     @file_spool.task(takes_context=True)
@@ -450,13 +483,14 @@ def test_the_worker_beats_while_it_waits_for_a_job(file_spool: Spool) -> None:
     os.close(writer)
 
 
-def test_an_interrupted_perform_takes_its_job_along(file_spool: Spool) -> None:
+def test_an_interrupted_perform_takes_its_job_along(file_spool: Spool, diary: Diary) -> None:
     @file_spool.task
     def interrupt() -> None:
+        diary.wait_for("spawn")
         os.kill(os.getppid(), signal.SIGINT)
         signal.pause()
 
-    job = claim(file_spool, interrupt.name)
+    job = watch(claim(file_spool, interrupt.name), diary)
     with pytest.raises(KeyboardInterrupt):
         job.perform()
     assert info(job).result == "Job terminated unexpectedly (exit code: 0, signal: 9)"

@@ -58,10 +58,19 @@ def test_delayed_and_blocked_jobs_are_not_awaited(spool: Spool) -> None:
     assert {info(job).state for job in (delayed, blocked)} == {"inactive"}
 
 
-def test_a_job_that_waits_for_another_follows_it(spool: Spool) -> None:
-    parent = spool.enqueue("pid")
+@pytest.mark.minion(145)
+def test_a_whole_chain_is_performed_in_one_call(spool: Spool) -> None:
+    grandparent = spool.enqueue("pid")
+    parent = spool.enqueue("pid", parents=[grandparent], priority=1)
     spool.enqueue("pid", parents=[parent], priority=9)
-    assert spool.perform_jobs() == 2
+    assert spool.perform_jobs() == 3
+
+
+@pytest.mark.minion(130)
+def test_a_failed_job_with_attempts_left_is_not_awaited(spool: Spool) -> None:
+    job = spool.enqueue("bad", attempts=3)
+    assert spool.perform_jobs() == 1
+    assert (info(job).state, info(job).attempts) == ("inactive", 2)
 
 
 @pytest.mark.minion(353)

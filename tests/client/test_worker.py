@@ -275,6 +275,14 @@ def test_a_command_reaches_its_callback_with_the_worker_and_the_arguments(
     assert seen == [(worker, "hello", [1])]
 
 
+@pytest.mark.minion(298)
+def test_a_worker_without_a_loop_has_no_commands_but_its_own(spool: Spool, worker: Worker) -> None:
+    for command, args in (("jobs", [0]), ("spare", [0]), ("stop", [1]), ("kill", ["TERM", 1])):
+        assert spool.broadcast(command, args)
+    worker.process_commands()
+    assert (worker.commands, worker.status) == ({}, {})
+
+
 @pytest.mark.minion(296)
 def test_a_status_that_a_command_changed_is_published_at_once(spool: Spool, worker: Worker) -> None:
     worker.add_command("pause", lambda worker: worker.status.update(paused=True))

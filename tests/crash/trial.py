@@ -1,0 +1,247 @@
+"""One fault in one scenario: what is right, what happened, and whether the two agree.
+
+The memory backend says what is right after 0, 1, … acts. A spool that met with a fault during
+act n, and was repaired, must show what was right before that act or after it, nothing between.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from spoolq.backend import Backend
+from spoolq.files.store import FileBackend
+from spoolq.memory import MemoryBackend
+from spoolq.settings import Settings
+from tests.crash.scenarios import Act, Scenario, World
+from tests.support import FakeClock
+from tests.support.checker import age_leftovers, check_no_leftovers, check_spool, repair_twice
+from tests.support.faults import Mount, Plan, watched
+
+Sight = dict[str, Any]
+"""All that can be seen of a spool: jobs, workers, locks and commands, by a name for each."""
+
+_MOMENT = 1_000_000.0  # seconds until everything that waits for a time is due
+
+
+@dataclass(frozen=True)
+class Right:
+    """What is right after some acts: what they answered, what is to be seen, what can be run."""
+
+    answers: list[Any]
+    sight: Sight
+    runnable: list[int]
+
+
+def open_spool(
+    root: str,
+    scenario: Scenario,
+    clock: FakeClock,
+    plan: Plan,
+    *,
+    durability: str = "none",
+    mount: Mount = "ext4",
+) -> FileBackend:
+    """The spool of a scenario, on a watched disk."""
+    return FileBackend(
+        root,
+        clock=clock,
+        settings=Settings(ballast=0, low_water=0),
+        durability=durability,
+        filesystem=watched(plan, mount),
+        **scenario.options,
+    )
+
+
+class Ground:
+    """A scenario's spool as it is before the acts, to be copied for every trial."""
+
+    def __init__(self, scenario: Scenario, directory: Path) -> None:
+        self.scenario = scenario
+        self._directory = directory
+        self._base = directory / "base"
+        self._trials = 0
+        self.clock = FakeClock()
+        self.memo: dict[str, Any] = {}
+        self.born: list[str] = []
+        if not scenario.fresh:
+            plan = Plan()
+            world = World(
+                open_spool(str(self._base), scenario, self.clock, plan), self.clock, str(self._base)
+            )
+            scenario.prepare(world)
+            self.memo = world.memo
+            self.born = plan.born
+
+    def copy(self) -> str:
+        """The root of a fresh copy."""
+        self._trials += 1
+        root = self._directory / f"trial-{self._trials}"
+        if not self.scenario.fresh:
+            shutil.copytree(self._base, root)
+        return str(root)
+
+    def world(self, backend: Backend, clock: FakeClock, root: str) -> World:
+        """A world on a copy, with what the preparation has left in the memo."""
+        return World(backend, clock, root, json.loads(json.dumps(self.memo)))
+
+    def now(self, seconds: float = 0) -> FakeClock:
+        """A clock that shows the time after the preparation, or some seconds later."""
+        return FakeClock(self.clock.wall() + seconds)
+
+
+def perform(world: World, acts: Sequence[Act], tell: Callable[[int, Any], None]) -> None:
+    """Act, and tell the answer of each act as soon as it is there."""
+    for index, act in enumerate(acts):
+        tell(index, plain(act(world)))
+
+
+def plain(answer: Any) -> Any:
+    """An answer as JSON gives it back."""
+    return json.loads(json.dumps(answer))
+
+
+@cache
+def right(scenario: Scenario, acts: tuple[Act, ...]) -> Right:
+    """What the memory backend answers and shows after these acts, later, and after repair."""
+    clock = FakeClock()
+    world = World(MemoryBackend(clock=clock, **scenario.options), clock)
+    scenario.prepare(world)
+    answers: list[Any] = []
+    perform(world, acts, lambda _, answer: answers.append(answer))
+    clock.advance(scenario.later)
+    world.backend.repair()
+    seen = sight(world.backend, gaps=scenario.gaps)
+    return Right(answers, seen, drain(world.backend, clock, gaps=scenario.gaps))
+
+
+def sight(backend: Backend, *, gaps: bool = False) -> Sight:
+    """Look at everything. With `gaps` jobs are numbered by their order instead of their ids."""
+    rows = sorted(backend.list_jobs(0, 10_000).rows, key=lambda job: job.id)
+    number = {job.id: place if gaps else job.id for place, job in enumerate(rows)}
+    seen: Sight = {}
+    for job in rows:
+        shown = {**asdict(job), "id": number[job.id], "time": None}
+        shown["parents"] = [number.get(id_, id_) for id_ in job.parents]
+        shown["children"] = [number.get(id_, id_) for id_ in job.children]
+        seen[f"job {number[job.id]}"] = shown
+    for worker in backend.list_workers().rows:
+        seen[f"worker {worker.id}"] = (worker.notified, worker.status, worker.jobs)
+        for told in backend.receive(worker.id):
+            seen[f"command {told} to {worker.id}"] = True
+    for lock in backend.list_locks().rows:
+        seen[f"lock {lock.id}"] = (lock.name, lock.expires)
+    return seen
+
+
+def drain(backend: Backend, clock: FakeClock, *, gaps: bool = False) -> list[int]:
+    """Everything that can be run when all delays are over, in the order in which it is run."""
+    ids = sorted(job.id for job in backend.list_jobs(0, 10_000).rows)
+    clock.advance(_MOMENT)
+    worker = backend.register_worker()
+    ran: list[int] = []
+    while claimed := backend.dequeue(worker, queues=["default", "else", "a/b \n"]):
+        ran.append(ids.index(claimed["id"]) if gaps else claimed["id"])
+    return ran
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A spool after a fault: which acts answered what, and what is known of the run."""
+
+    root: str
+    answers: list[Any]
+    born: list[str]
+    lasting: bool = True
+    """Whether what did not promise to survive is still there: not so after power loss."""
+
+
+def verify(ground: Ground, fault: Fault, *, born: bool = True) -> None:
+    """Assert that a spool is right after a fault, when it has been repaired by somebody else."""
+    scenario, acked = ground.scenario, len(fault.answers)
+    acts = scenario.acts
+    allowed = [right(scenario, acts[:acked])]
+    if acked < len(acts):
+        allowed.append(right(scenario, acts[: acked + 1]))
+    assert fault.answers == allowed[0].answers
+    if not fault.lasting:
+        while acked and not scenario.lasts(acked - 1):
+            acked -= 1
+            allowed.append(right(scenario, acts[:acked]))
+    check(ground, fault, allowed, born=born)
+
+
+def check(ground: Ground, fault: Fault, allowed: list[Right], *, born: bool = True) -> None:
+    """Repair what a fault has left, and assert that it is one of what is allowed."""
+    scenario, root, plan = ground.scenario, fault.root, Plan()
+    clock = ground.now(scenario.later)
+
+    def reopened() -> FileBackend:
+        return open_spool(root, scenario, clock, plan)
+
+    repair_twice(lambda: reopened().repair(), root)
+    everywhere = [_jobs(item.sight) for item in allowed]
+    names = None if not born else [*ground.born, *fault.born, *plan.born]
+    certain = set.intersection(*everywhere)
+    check_spool(
+        root,
+        acked=() if scenario.gaps else certain,
+        born=names or (),
+        set_aside=scenario.set_aside,
+    )
+    age_leftovers(root)
+    reopened().repair()
+    check_no_leftovers(root)
+    backend = reopened()
+    seen = plain(sight(backend, gaps=scenario.gaps))
+    ran = drain(backend, clock, gaps=scenario.gaps)
+    _agree(scenario, seen, ran, allowed)
+    check_spool(root, set_aside=scenario.set_aside)
+    shutil.rmtree(root)
+
+
+def _agree(scenario: Scenario, seen: Sight, ran: list[int], allowed: list[Right]) -> None:
+    wanted = [plain(item.sight) for item in allowed]
+    if scenario.piecemeal or len(allowed) > 2:
+        keys = set(seen).union(*wanted)
+        wrong = {key for key in keys if all(seen.get(key) != w.get(key) for w in wanted)}
+        # A parent sees a child as soon as the child is there.
+        assert not wrong, _difference(wrong, seen, wanted)
+        assert set(ran) <= set().union(*(item.runnable for item in allowed))
+        assert len(ran) == len(set(ran))
+        return
+    if seen not in wanted:
+        keys = set(seen).union(*wanted)
+        wrong = {key for key in keys if any(seen.get(key) != w.get(key) for w in wanted)}
+        raise AssertionError(_difference(wrong, seen, wanted))
+    runnable = [item.runnable for item, w in zip(allowed, wanted, strict=True) if w == seen]
+    assert ran in runnable, f"ran {ran}, and not one of {runnable}"
+
+
+def _difference(keys: set[str], seen: Sight, wanted: list[Sight]) -> str:
+    lines = []
+    for key in sorted(keys):
+        lines.append(f"{key}:\n  is     {_brief(seen.get(key))}")
+        lines += [f"  may be {_brief(item.get(key))}" for item in wanted]
+    return "\n".join(lines)
+
+
+def _brief(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: item for key, item in value.items() if item not in (None, [], {})}
+
+
+def _jobs(seen: Sight) -> set[int]:
+    return {int(key.split()[1]) for key in seen if key.startswith("job ")}
+
+
+def descriptors() -> int:
+    """How many files this process has open."""
+    return len(os.listdir("/proc/self/fd"))

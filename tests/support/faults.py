@@ -1,0 +1,204 @@
+"""A disk on which something happens at the k-th change: death, a refusal, a lost reply.
+
+`Filesystem` keeps its system calls as attributes. `watched(plan)` is a subclass that hands each
+of them to a plan, which lets it through, or does not. Every file is written in two pieces, so a
+short write, and death between the two, happen to every one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, Literal, NamedTuple
+
+from spoolq.files.fs import Filesystem
+
+CALLS: Final = (
+    "open", "write", "fsync", "chmod", "chown", "rename", "link", "unlink", "mkdir", "rmdir",
+    "utime", "fallocate", "syncfs",
+)  # fmt: skip
+SYNCS: Final = frozenset({"fsync", "syncfs"})
+# Their reply can be lost by a server that executed them.
+NAMES: Final = frozenset({"rename", "link", "unlink", "mkdir", "rmdir"})
+ENDLESS: Final = 20_000
+"""Calls after which an operation is taken to be in an endless loop."""
+
+
+class Call(NamedTuple):
+    """One system call that changes something, or makes a change last."""
+
+    kind: str
+    args: tuple[Any, ...]
+
+    @property
+    def path(self) -> str:
+        """The path it is about; of two the source."""
+        target = self.args[0]
+        return os.readlink(f"/proc/self/fd/{target}") if isinstance(target, int) else str(target)
+
+
+class Plan:
+    """Lets every call through and remembers it, and which names files were given.
+
+    `born` has every path, relative to the root, at which a file with content appeared.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.born: list[str] = []
+        self.root = ""
+
+    def around(self, call: Call, execute: Callable[[], Any]) -> Any:
+        """Do what the plan wants with this call."""
+        self.calls.append(call)
+        if len(self.calls) > ENDLESS:
+            raise AssertionError(f"endless: {[c.kind for c in self.calls[-12:]]}")
+        return self.perform(call, execute)
+
+    def perform(self, call: Call, execute: Callable[[], Any]) -> Any:
+        """Execute a call. A sync is not: it costs much and changes nothing for who lives on."""
+        if call.kind in SYNCS:
+            return None
+        result = execute()
+        for path in self._named(call):
+            self.note_birth(os.path.relpath(path, self.root))
+        return result
+
+    def note_birth(self, path: str) -> None:
+        """A file with content has this name now."""
+        self.born.append(path)
+
+    def _named(self, call: Call) -> list[str]:
+        if call.kind == "write":
+            return [call.path] if os.fstat(call.args[0]).st_size == len(call.args[1]) else []
+        if call.kind not in ("rename", "link"):
+            return []
+        target = call.args[1]
+        if os.path.isdir(target):
+            return [f"{base}/{name}" for base, _, files in os.walk(target) for name in files]
+        return [target] if os.path.getsize(target) else []
+
+
+class WatchedFilesystem(Filesystem):
+    """A `Filesystem` whose system calls go through a plan, on the kind of mount a test wants."""
+
+    plan: ClassVar[Plan]
+    mount: ClassVar[str]
+
+    def __init__(self, root: str, *, durable: bool = True, shared: bool = False) -> None:
+        super().__init__(root, durable=durable, shared=shared)
+        self.kind, self.ordered, self.local = self.mount, self.mount == "ext4", True
+        self.plan.root = root
+        self._begun: set[int] = set()
+        for name in CALLS:
+            setattr(self, f"sys_{name}", self._watch(name, getattr(self, f"sys_{name}")))
+
+    def _watch(self, kind: str, system_call: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*args: Any) -> Any:
+            args = self._halved(args) if kind == "write" else args
+            return self.plan.around(Call(kind, args), lambda: system_call(*args))
+
+        return watched
+
+    def _halved(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The first write to a descriptor is cut short."""
+        fd, data = args
+        if fd in self._begun or len(data) < 2:
+            self._begun.discard(fd)
+            return args
+        self._begun.add(fd)
+        return fd, data[: len(data) // 2]
+
+
+Mount = Literal["ext4", "btrfs", "nfs"]
+"""What the protocol distinguishes: one ordered journal; syncfs without order; neither."""
+
+
+def watched(plan: Plan, mount: Mount = "ext4") -> type[Filesystem]:
+    """The disk on which this plan is carried out."""
+    return type("Watched", (WatchedFilesystem,), {"plan": plan, "mount": mount})
+
+
+# -- plans ---------------------------------------------------------------------------------------
+
+
+class Kill(Plan):
+    """SIGKILL to this process just before, or just after, the k-th change of the disk."""
+
+    def __init__(self, at: int, when: Literal["before", "after"]) -> None:
+        super().__init__()
+        self._left = at
+        self._when = when
+
+    def perform(self, call: Call, execute: Callable[[], Any]) -> Any:
+        """Count, and die when it is time."""
+        if call.kind in SYNCS:
+            return None
+        self._left -= 1
+        if self._left == 0 and self._when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            return super().perform(call, execute)
+        finally:
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Death(BaseException):
+    """What a process that is killed without a fork raises: nothing of it may reach the disk."""
+
+
+class Die(Plan):
+    """The end before the k-th change, within this process: every later call dies too."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self._left = at
+
+    def perform(self, call: Call, execute: Callable[[], Any]) -> Any:
+        """Count, and raise from the k-th change on."""
+        if call.kind not in SYNCS:
+            self._left -= 1
+        if self._left <= 0:
+            raise Death
+        return super().perform(call, execute)
+
+
+class Refuse(Plan):
+    """The k-th call fails with this error and is not executed; if `lasting`, so do all after."""
+
+    def __init__(self, at: int, error: int, *, lasting: bool = False) -> None:
+        super().__init__()
+        self._left = at
+        self._error = error
+        self._lasting = lasting
+        self.hit: Call | None = None
+
+    def perform(self, call: Call, execute: Callable[[], Any]) -> Any:
+        """Count, and fail when it is time."""
+        self._left -= 1
+        if self._left == 0 or (self._lasting and self._left < 0):
+            self.hit = self.hit or call
+            raise OSError(self._error, os.strerror(self._error))
+        return super().perform(call, execute)
+
+
+class LoseReply(Plan):
+    """The k-th change of a name is executed and then reported as failed with this error."""
+
+    def __init__(self, at: int, error: int) -> None:
+        super().__init__()
+        self._left = at
+        self._error = error
+        self.hit: Call | None = None
+
+    def perform(self, call: Call, execute: Callable[[], Any]) -> Any:
+        """Count, execute, and lie when it is time."""
+        result = super().perform(call, execute)
+        if call.kind in NAMES:
+            self._left -= 1
+            if self._left == 0:
+                self.hit = call
+                raise OSError(self._error, os.strerror(self._error))
+        return result
