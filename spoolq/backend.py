@@ -257,11 +257,11 @@ class Backend(ABC):
     def repair(self) -> None:
         """Put right what time and crashes have left; any number may run at once [207-227].
 
-        In this order: workers that are dead or have not beaten for `missing_after` s; finished
-        jobs older than `remove_after` without a child that is not finished; expired jobs; active
-        jobs without a worker (failed with "Worker went away", retried if attempts are left);
-        jobs overdue by more than `stuck_after` (failed with "Job appears stuck in queue", unless
-        they wait for a parent). Jobs of the queue minion_foreground are left alone [212].
+        Workers that are dead or have not beaten for `missing_after` s are unregistered, and their
+        active jobs fail with "Worker went away" (retried if attempts are left); expired jobs are
+        removed; jobs overdue by more than `stuck_after` fail with "Job appears stuck in queue",
+        unless they wait for a parent; finished jobs older than `remove_after` are removed, unless
+        a child of theirs is not finished. Jobs of the queue minion_foreground are left alone [212].
         Running it twice changes nothing more.
         """
 
@@ -279,7 +279,10 @@ class Backend(ABC):
 
     @abstractmethod
     def history(self) -> dict[str, JSON]:
-        """`{"daily": [{"epoch", "finished_jobs", "failed_jobs"} × 24]}`, oldest first [238-242]."""
+        """`{"daily": [{"epoch", "finished_jobs", "failed_jobs"}, …]}` [238-242].
+
+        24 hours, oldest first; the last one's epoch is now.
+        """
 
 
 class ScheduleBackend(ABC):

@@ -229,6 +229,8 @@ class MemoryBackend(Backend):
             args=copy.deepcopy(job.record["args"]),
             kwargs=copy.deepcopy(job.record["kwargs"]),
             retries=job.record["retries"],
+            queue=job.record["queue"],
+            timeout=job.record["timeout"],
         )
 
     def finish_job(self, id: Any, retries: int, result: JSON = None, *, exit: JSON = None) -> bool:

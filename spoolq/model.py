@@ -85,6 +85,8 @@ class Claimed(TypedDict):
     args: list[JSON]
     kwargs: dict[str, JSON]
     retries: int
+    queue: str
+    timeout: float | None
 
 
 class Page(Mapping[str, Any]):

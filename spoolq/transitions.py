@@ -82,14 +82,14 @@ def new_record(
         "id": 0,
         "task": task,
         "args": args,
-        "kwargs": check_object(kwargs, "kwargs") if kwargs else {},
+        "kwargs": {} if kwargs is None else check_object(kwargs, "kwargs"),
         "queue": queue,
         "priority": priority,
         "attempts": attempts,
         "retries": 0,
         "lax": lax if type(lax) is bool else check_flag(lax, "lax"),
-        "parents": check_parents(parents) if parents else [],
-        "notes": check_object(notes, "notes") if notes else {},
+        "parents": [] if parents == () else check_parents(parents),
+        "notes": {} if notes is None else check_object(notes, "notes"),
         "timeout": None if timeout is None else check_timeout(timeout),
         "created": now,
         "delayed": now + check_seconds(delay, "delay") if delay else now,
@@ -148,7 +148,7 @@ def retried(record: Record, now: float, options: Mapping[str, Any]) -> Record:
     """
     unknown = options.keys() - _RETRY_CHECKS.keys() - {"delay", "expire"}
     if unknown:
-        raise InvalidType(f"unknown retry option {sorted(unknown)[0]!r}")
+        raise InvalidType(f"unknown retry option {min(unknown)!r}")
     given = {key: value for key, value in options.items() if value is not None}
     after = {**record, "retries": record["retries"] + 1, "retried": now}
     after["delayed"] = now + check_seconds(given.pop("delay", 0), "delay")

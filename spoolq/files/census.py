@@ -90,7 +90,7 @@ class Census:
         return sum(summary.jobs for _, _, summary in self.shards(state))
 
     def count_inactive(self, now: float, queues: set[str] | None = None) -> tuple[int, int]:
-        """(inactive jobs, those of them that wait for a time or a parent); expired ones are none."""
+        """(inactive jobs, those of them that wait for a time or a parent), without expired ones."""
         limit, inactive, later = names.micros(now), 0, 0
         for place, _, summary in self.inactive():
             if queues is not None and place.queue not in queues:

@@ -21,7 +21,7 @@ from spoolq.files.layout import Layout
 from spoolq.files.places import HOUR, Place, list_buckets
 from spoolq.files.tokens import Token
 
-_SPREAD: Final = 16  # candidates among which a claimer that lost a race picks at random
+_SPREAD: Final = 32  # candidates among which a claimer that lost a race picks at random
 _DRY: Final = 64  # looks at a dry lane before it is removed
 _BACKSTOP: Final = 1.0  # seconds after which a lane with jobs for others is looked through again
 
@@ -49,7 +49,7 @@ class Lane:
         self._blocks: list[int] = []  # not looked at yet, highest first: the next one is popped
         self._paths: dict[int, list[str]] = {}
         self._kept: list[tuple[int, str, str]] = []  # (id, name, directory), last is first
-        self._lost = 0  # races lost lately
+        self._spread = 0  # among how many to pick at random; 0: the first
         self._passed = -1  # blocks up to here hold nothing for these tasks
         self._looked = 0.0
         self.dry = 0
@@ -70,21 +70,34 @@ class Lane:
                 return None
 
     def _pick(self) -> int:
-        """The first one, or after lost races one of the first few: else all claimers meet again."""
-        if not self._lost:
+        """The first one; for a while after a lost race one of the first few, at random: claimers
+        with the same listing would meet again at every name."""
+        if not self._spread:
             return -1
-        return -1 - random.randrange(min(len(self._kept), 1 + self._lost, _SPREAD))
+        return -1 - random.randrange(min(len(self._kept), self._spread))
 
-    def taken(self, candidate: Candidate, *, won: bool) -> None:
-        """This candidate is spent; a lost race makes the next pick a wider one."""
+    def won(self, candidate: Candidate) -> None:
+        """This candidate was claimed."""
+        self._drop(candidate)
+        self.dry = 0
+        self._spread = max(0, self._spread - 1)
+
+    def lost(self, candidate: Candidate) -> None:
+        """Somebody else claimed it: so what is kept is old, and the bucket is listed anew."""
+        self._drop(candidate)
+        self._spread = _SPREAD
+        if self._kept:
+            there = set(self._fs.list(candidate.directory))
+            self._kept = [
+                kept for kept in self._kept if kept[2] != candidate.directory or kept[1] in there
+            ]
+
+    def _drop(self, candidate: Candidate) -> None:
         entry = (candidate.id, candidate.name, candidate.directory)
         if self._kept and self._kept[-1] == entry:
             self._kept.pop()
         else:
             self._kept.remove(entry)
-        self._lost = max(0, self._lost - 1) if won else min(self._lost * 2 + 2, _SPREAD)
-        if won:
-            self.dry = 0
 
     def _fill(self, limit: int, elapsed: float) -> bool:
         """List the next bucket that holds something for these tasks. False: there is none."""
@@ -101,7 +114,7 @@ class Lane:
                     if self._wanted(name) and not (".x" in name and _expires(name) <= limit)
                 ]
                 if not listed:
-                    self._remove(block, path)
+                    self._remove(path)
             if found:
                 found.sort(reverse=True)
                 self._kept = found
@@ -120,7 +133,7 @@ class Lane:
             self._looked, self._passed = elapsed, -1
         self._blocks = blocks[::-1]
 
-    def _remove(self, block: int, path: str) -> None:
+    def _remove(self, path: str) -> None:
         """Remove an empty bucket, unless fresh jobs may be on their way into it."""
         if self._blocks or self.dry >= _DRY:
             self._fs.rmdir(path)

@@ -33,14 +33,15 @@ _TRIES: Final = 3
 
 # syncfs reaches the disk of these; a FUSE or sshfs mount answers 0 and does nothing.
 _SYNCFS: Final = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "tmpfs"})
-# One journal, replayed in order: what happened before a synced change survives with it.
-_ORDERED: Final = frozenset({"ext3", "ext4", "xfs", "tmpfs"})
+# One journal, replayed in order: what happened before a synced change survives with it. ext4 is
+# one of them only where it has a journal; btrfs syncs the files it is asked for, and no others.
+_ORDERED: Final = frozenset({"ext3", "xfs", "tmpfs"})
 # Their clock is this host's clock.
 _LOCAL: Final = _SYNCFS | {"overlay", "ramfs", "bcachefs"}
 
 
-class NoDirectory(Exception):  # noqa: N818  # a signal between modules, not an error for callers
-    """The target's directory is not there; the source still is."""
+class NoDirectory(Exception):
+    """The target's directory is not there; the source still is. A signal between modules."""
 
 
 class Filesystem:
@@ -65,8 +66,8 @@ class Filesystem:
         self.root = root
         self.durable = durable
         self.shared = shared
-        self.kind = mount_type(root)
-        self.ordered = self.kind in _ORDERED
+        self.kind, device = mounted(root)
+        self.ordered = self.kind in _ORDERED or (self.kind == "ext4" and _has_journal(device))
         self.local = self.kind in _LOCAL
         self.file_mode = 0o660 if shared else 0o600
         self.directory_mode = 0o2770 if shared else 0o700
@@ -124,6 +125,12 @@ class Filesystem:
 
     def _moved(self, source: str, target: str, error: OSError, *, private: bool) -> bool:
         """What became of a rename that reported an error: the listings say (R5, faults 28, 29)."""
+        if self.local and error.errno == errno.ENOENT:
+            # The common case, a lost race, without a listing: no cache lies between us and the disk.
+            if os.path.lexists(target):
+                return True
+            if not os.path.lexists(source):
+                return private
         for _ in range(_TRIES):
             if self.has(target):
                 return True
@@ -138,11 +145,10 @@ class Filesystem:
                 raise NoDirectory(target)
             try:
                 self.sys_rename(source, target)
+                return True
             except OSError as again:
                 error = again
-            else:
-                return True
-        self._refuse("move", f"{source} to {target}", error)
+        return self._refuse("move", f"{source} to {target}", error)
 
     def link(self, source: str, target: str) -> bool:
         """Give a file a second name, unless the name is taken: a compare-and-swap. False: taken."""
@@ -164,7 +170,10 @@ class Filesystem:
             return False
 
     def unlink(self, path: str) -> bool:
-        """Remove a file. False when it was gone. Survives power loss once its directory is synced."""
+        """Remove a file; False when it was gone.
+
+        Survives power loss once its directory is synced.
+        """
         try:
             self.sys_unlink(path)
         except OSError as error:
@@ -389,38 +398,33 @@ class Filesystem:
         (`linked` allows two, for what `link` publishes), without reading it.
         """
         try:
-            fd = os.open(path, _READ)
+            fd = self._open_to_read(path)
+            if fd is None:
+                return None
+            try:
+                size = _check_regular(os.fstat(fd), limit, linked=linked)
+                data = os.read(fd, size + 1)
+                while len(data) < size and (more := os.read(fd, size - len(data))):
+                    data += more
+            finally:
+                os.close(fd)
+        except OSError as error:
+            if error.errno == errno.ESTALE:
+                return None  # RACE: removed on the server after it was opened
+            self._refuse("read", path, error)
+        return data
+
+    def _open_to_read(self, path: str) -> int | None:
+        try:
+            return os.open(path, _READ)
         except FileNotFoundError:
             return None
         except OSError as error:
-            if error.errno == errno.ESTALE:
-                return None
             if error.errno == errno.ELOOP:
                 raise JobCorrupt("it is a symbolic link") from None
             if error.errno in (errno.ENXIO, errno.ENODEV):
                 raise JobCorrupt("it is a socket or a device") from None
-            self._refuse("open", path, error)
-        try:
-            found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode):
-                raise JobCorrupt("it is no regular file")
-            if found.st_size > limit:
-                raise JobCorrupt(f"it is larger than {limit} bytes")
-            if found.st_nlink > 1 and not linked:
-                raise JobCorrupt("it has a second name (a hard link)")
-            data = os.read(fd, found.st_size + 1)
-            while len(data) < found.st_size:
-                more = os.read(fd, found.st_size - len(data))
-                if not more:
-                    break
-                data += more
-        except OSError as error:
-            if error.errno == errno.ESTALE:
-                return None
-            self._refuse("read", path, error)
-        finally:
-            os.close(fd)
-        return data
+            raise
 
     def server_time(self, probe: str) -> float:
         """The time by the clock of the file server: a directory made and removed at `probe`.
@@ -451,10 +455,22 @@ class Filesystem:
         raise SpoolUnavailable(f"cannot {verb} {path}: {reason}", path) from error
 
 
-def mount_type(path: str) -> str:
-    """The type of the file system that holds a path, from /proc/self/mountinfo; "" if unknown."""
+def _check_regular(found: os.stat_result, limit: int, *, linked: bool) -> int:
+    """The size of what was opened. Raises JobCorrupt unless it is a file one may read whole."""
+    if not stat.S_ISREG(found.st_mode):
+        raise JobCorrupt("it is no regular file")
+    if found.st_size > limit:
+        raise JobCorrupt(f"it is larger than {limit} bytes")
+    if found.st_nlink > 1 and not linked:
+        raise JobCorrupt("it has a second name (a hard link)")
+    return found.st_size
+
+
+def mounted(path: str) -> tuple[str, str]:
+    """(type, device) of the file system that holds a path, from /proc/self/mountinfo; "" where
+    it is unknown."""
     path = os.path.realpath(path)
-    best, kind = "", ""
+    best, kind, device = "", "", ""
     try:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
             for line in lines:
@@ -462,10 +478,19 @@ def mount_type(path: str) -> str:
                 point = fields.split(" ")[4].encode("latin-1", "replace").decode("unicode_escape")
                 inside = path == point or path.startswith(point.rstrip("/") + "/")
                 if inside and len(point) >= len(best):
-                    best, kind = point, rest.split(" ")[0]
+                    best, (kind, device) = point, rest.split(" ")[:2]
     except OSError:
-        return ""
-    return kind
+        return "", ""
+    return kind, device
+
+
+def _has_journal(device: str) -> bool:
+    """Whether this ext4 has one: its commit thread shows in /proc/fs/jbd2, as DEVICE-INODE."""
+    name = os.path.basename(os.path.realpath(device))
+    try:
+        return any(entry.rpartition("-")[0] == name for entry in os.listdir("/proc/fs/jbd2"))
+    except OSError:
+        return False
 
 
 def _syncfs(fd: int) -> None:

@@ -178,7 +178,7 @@ def _may_take(fs: Filesystem) -> bool:
     # A first use that died before FORMAT leaves tmp/ alone, with nothing but its own file in it.
     if foreign and not (foreign == ["tmp"] and _only_leftovers(fs)):
         raise NotASpool(
-            f"{fs.root} is no spool and is not empty (it holds {ascii(foreign[0])}); "
+            f"{fs.root} is no spool and is not empty (it holds {foreign[0]!a}); "
             "name an empty or a new directory as the root. Nothing was touched",
             fs.root,
         )

@@ -7,7 +7,8 @@
 became claimable: it is the fence. `revision` counts changes of content: of two files of one job
 the higher revision is the later one. `nonce` is the actor that put the file there, so a name is
 used once, ever (R1 of docs/format.md). Times are microseconds since the epoch. `parents` is a
-digest of the list of parents, the same for all jobs that have the same list. The task is encoded with `encode`, which leaves no dot, slash or control character in it.
+digest of the list of parents, the same for all jobs that have the same list. The task is encoded
+with `encode`, which leaves no dot, slash or control character in it.
 
 Pure: no disk. Every name is made and parsed here.
 """

@@ -185,7 +185,10 @@ class Repairer:
                         self._settler.discard(found, now)
 
     def fail_stuck(self, now: float, stuck_after: float) -> int:
-        """How many were failed: inactive jobs overdue by too long; those that wait for a parent are not [220-225]."""
+        """Inactive jobs overdue by too long, but for those that wait for a parent [220-225].
+
+        How many were failed.
+        """
         limit, stuck = names.micros(now - stuck_after), 0
         for place, directory, summary in list(self._census.inactive()):
             if place.kind == "waiting" or summary.oldest_due is None or summary.oldest_due >= limit:

@@ -273,6 +273,10 @@ class Settler:
         fs.sync_directory(found.token.directory)
         self._publisher.release(id_, now)
         self._families.forget(id_)
+        logs = f"{layout.logs}/{names.block_of(id_)}"
+        for name in fs.list(logs):
+            if name.startswith(f"{id_}."):
+                fs.unlink(f"{logs}/{name}")
         # CRASH: dying before this leaves the file in trash/; repair empties it.
         fs.unlink(gone)
         return True

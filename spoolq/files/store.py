@@ -246,8 +246,11 @@ class FileBackend(Backend):
             except NoDirectory:
                 self._registry.lost(worker_id)
                 return None
-            candidate.lane.taken(candidate, won=found is not None)
-            claimed = self._start(found, now) if found else None
+            if found is None:
+                candidate.lane.lost(candidate)  # RACE: losing is normal, try another
+                continue
+            candidate.lane.won(candidate)
+            claimed = self._start(found, now)
             if claimed:
                 return claimed
 
@@ -296,9 +299,11 @@ class FileBackend(Backend):
         return {
             "id": record["id"],
             "task": record["task"],
-            "args": record["args"],
-            "kwargs": record["kwargs"],
+            "args": _copy(record["args"]),  # a task may change them; the record may not [315]
+            "kwargs": _copy(record["kwargs"]),
             "retries": record["retries"],
+            "queue": record["queue"],
+            "timeout": record["timeout"],
         }
 
     def _settler_read(self, found: Found) -> Record | None:
@@ -685,13 +690,22 @@ def _request(job: str | Sequence[Any]) -> dict[str, Any]:
     parts: Sequence[Any] = (job,) if isinstance(job, str) else job
     if isinstance(parts, Mapping) or not isinstance(parts, Sequence) or not 1 <= len(parts) <= 3:
         raise InvalidType(f"a job is (task, args, kwargs), not {job!r:.60}")
-    args, kwargs = [*parts[1:], [], None][:2] if len(parts) < 3 else parts[1:3]
+    args, kwargs = (*parts[1:], *([], None)[len(parts) - 1 :])
     record = new_record(parts[0], args, kwargs, 0.0)
     return {
         "task": record["task"],
         "args": record["args"],
         "kwargs": record["kwargs"],
     }
+
+
+def _copy(value: Any) -> Any:
+    """A JSON value of its own, all the way down."""
+    if type(value) is list:
+        return [_copy(item) for item in value]
+    if type(value) is dict:
+        return {key: _copy(item) for key, item in value.items()}
+    return value
 
 
 def _delayed_place(directory: str, layout: Layout) -> Place:

@@ -69,7 +69,8 @@ class Scenario:
 
     `acts` from `unlasting` on promise nothing about power loss; `later` seconds pass before
     somebody looks. `piecemeal`: the act is several, each of which may have happened. `gaps`: ids
-    may be burnt before the ones that count. `options` are the backend's.
+    may be burnt before the ones that count. `also` prepares a world that may be seen, too.
+    `renewed`: names are used again, on purpose. `options` are the backend's.
     """
 
     name: str
@@ -81,6 +82,8 @@ class Scenario:
     lasting: tuple[bool, ...] = ()
     set_aside: bool = False
     fresh: bool = False
+    renewed: bool = False
+    also: Act | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
     def lasts(self, act: int) -> bool:
@@ -298,7 +301,15 @@ def dequeue_acts_on_an_alarm(world: World) -> None:
     world.clock.advance(70)
 
 
-@scenario(dequeue(), lasting=(False,))
+def _its_worker_dies(world: World) -> None:
+    world.memo["job"] = finished_job(world.backend, world.worker())
+    enqueue(parents=["job"])(world)
+    dequeue()(world)
+    assert world.backend.retry_job(world.memo["job"], 0, delay=50)
+
+
+# Dead between the claim and giving it back: the attempt counts as that of any dead worker.
+@scenario(dequeue(), lasting=(False,), later=GONE, also=_its_worker_dies)
 def dequeue_gives_back_what_may_not_run(world: World) -> None:
     world.memo["job"] = finished_job(world.backend, world.worker())
     world.memo["other"] = enqueue(parents=["job"])(world)
@@ -526,7 +537,7 @@ def register_a_worker(world: World) -> None:
     pass
 
 
-@scenario(beat, beat, lasting=(False, False))
+@scenario(beat, beat, lasting=(False, False), piecemeal=True)
 def send_a_heartbeat(world: World) -> None:
     world.worker()
     world.clock.advance(5)
@@ -659,6 +670,7 @@ def repair_of_everything(world: World) -> None:
     lambda world: world.backend.reset(all=True),
     lambda world: world.backend.enqueue("after"),
     piecemeal=True,
+    renewed=True,
     lasting=(False, True),
 )
 def reset_everything(world: World) -> None:
@@ -667,7 +679,9 @@ def reset_everything(world: World) -> None:
     lock()(world)
 
 
-@scenario(lambda world: world.backend.reset(locks=True), lock(), lasting=(False, False))
+@scenario(
+    lambda world: world.backend.reset(locks=True), lock(), renewed=True, lasting=(False, False)
+)
 def reset_locks(world: World) -> None:
     enqueue()(world)
     lock()(world)

@@ -82,7 +82,8 @@ class Ground:
     def copy(self) -> str:
         """The root of a fresh copy."""
         self._trials += 1
-        root = self._directory / f"trial-{self._trials}"
+        root = self._directory / f"trial-{self._trials}" / "spool"
+        root.parent.mkdir()
         if not self.scenario.fresh:
             shutil.copytree(self._base, root)
         return str(root)
@@ -108,11 +109,11 @@ def plain(answer: Any) -> Any:
 
 
 @cache
-def right(scenario: Scenario, acts: tuple[Act, ...]) -> Right:
+def right(scenario: Scenario, acts: tuple[Act, ...], prepare: Act | None = None) -> Right:
     """What the memory backend answers and shows after these acts, later, and after repair."""
     clock = FakeClock()
     world = World(MemoryBackend(clock=clock, **scenario.options), clock)
-    scenario.prepare(world)
+    (prepare or scenario.prepare)(world)
     answers: list[Any] = []
     perform(world, acts, lambda _, answer: answers.append(answer))
     clock.advance(scenario.later)
@@ -132,7 +133,8 @@ def sight(backend: Backend, *, gaps: bool = False) -> Sight:
         shown["children"] = [number.get(id_, id_) for id_ in job.children]
         seen[f"job {number[job.id]}"] = shown
     for worker in backend.list_workers().rows:
-        seen[f"worker {worker.id}"] = (worker.notified, worker.status, worker.jobs)
+        seen[f"worker {worker.id}"] = worker.notified
+        seen[f"status of {worker.id}"] = worker.status
         for told in backend.receive(worker.id):
             seen[f"command {told} to {worker.id}"] = True
     for lock in backend.list_locks().rows:
@@ -153,31 +155,33 @@ def drain(backend: Backend, clock: FakeClock, *, gaps: bool = False) -> list[int
 
 @dataclass(frozen=True)
 class Fault:
-    """A spool after a fault: which acts answered what, and what is known of the run."""
+    """A spool after a fault: what was answered before it, and which names were given.
+
+    After `power_loss` only what promises to last has to be there; workers, locks and commands
+    do not.
+    """
 
     root: str
     answers: list[Any]
     born: list[str]
-    lasting: bool = True
-    """Whether what did not promise to survive is still there: not so after power loss."""
+    power_loss: bool = False
 
 
-def verify(ground: Ground, fault: Fault, *, born: bool = True) -> None:
+def verify(ground: Ground, fault: Fault) -> None:
     """Assert that a spool is right after a fault, when it has been repaired by somebody else."""
     scenario, acked = ground.scenario, len(fault.answers)
-    acts = scenario.acts
-    allowed = [right(scenario, acts[:acked])]
-    if acked < len(acts):
-        allowed.append(right(scenario, acts[: acked + 1]))
-    assert fault.answers == allowed[0].answers
-    if not fault.lasting:
-        while acked and not scenario.lasts(acked - 1):
-            acked -= 1
-            allowed.append(right(scenario, acts[:acked]))
-    check(ground, fault, allowed, born=born)
+    assert fault.answers == right(scenario, scenario.acts[:acked]).answers
+    first = acked
+    while fault.power_loss and first and not scenario.lasts(first - 1):
+        first -= 1
+    last = min(acked + 1, len(scenario.acts))
+    allowed = [right(scenario, scenario.acts[:count]) for count in range(first, last + 1)]
+    if scenario.also:
+        allowed.append(right(scenario, (), scenario.also))
+    check(ground, fault, allowed)
 
 
-def check(ground: Ground, fault: Fault, allowed: list[Right], *, born: bool = True) -> None:
+def check(ground: Ground, fault: Fault, allowed: list[Right]) -> None:
     """Repair what a fault has left, and assert that it is one of what is allowed."""
     scenario, root, plan = ground.scenario, fault.root, Plan()
     clock = ground.now(scenario.later)
@@ -186,13 +190,11 @@ def check(ground: Ground, fault: Fault, allowed: list[Right], *, born: bool = Tr
         return open_spool(root, scenario, clock, plan)
 
     repair_twice(lambda: reopened().repair(), root)
-    everywhere = [_jobs(item.sight) for item in allowed]
-    names = None if not born else [*ground.born, *fault.born, *plan.born]
-    certain = set.intersection(*everywhere)
+    certain = set.intersection(*(_jobs(item.sight) for item in allowed))
     check_spool(
         root,
         acked=() if scenario.gaps else certain,
-        born=names or (),
+        born=() if scenario.renewed else [*ground.born, *fault.born, *plan.born],
         set_aside=scenario.set_aside,
     )
     age_leftovers(root)
@@ -201,27 +203,31 @@ def check(ground: Ground, fault: Fault, allowed: list[Right], *, born: bool = Tr
     backend = reopened()
     seen = plain(sight(backend, gaps=scenario.gaps))
     ran = drain(backend, clock, gaps=scenario.gaps)
-    _agree(scenario, seen, ran, allowed)
+    compare = _agree_in_parts if fault.power_loss or scenario.piecemeal else _agree
+    compare(seen, ran, allowed)
     check_spool(root, set_aside=scenario.set_aside)
-    shutil.rmtree(root)
+    shutil.rmtree(os.path.dirname(root))
 
 
-def _agree(scenario: Scenario, seen: Sight, ran: list[int], allowed: list[Right]) -> None:
+def _agree(seen: Sight, ran: list[int], allowed: list[Right]) -> None:
+    """All that is seen is what is seen after the same number of acts."""
     wanted = [plain(item.sight) for item in allowed]
-    if scenario.piecemeal or len(allowed) > 2:
-        keys = set(seen).union(*wanted)
-        wrong = {key for key in keys if all(seen.get(key) != w.get(key) for w in wanted)}
-        # A parent sees a child as soon as the child is there.
-        assert not wrong, _difference(wrong, seen, wanted)
-        assert set(ran) <= set().union(*(item.runnable for item in allowed))
-        assert len(ran) == len(set(ran))
-        return
     if seen not in wanted:
         keys = set(seen).union(*wanted)
-        wrong = {key for key in keys if any(seen.get(key) != w.get(key) for w in wanted)}
+        wrong = {key for key in keys if any(seen.get(key) != item.get(key) for item in wanted)}
         raise AssertionError(_difference(wrong, seen, wanted))
     runnable = [item.runnable for item, w in zip(allowed, wanted, strict=True) if w == seen]
     assert ran in runnable, f"ran {ran}, and not one of {runnable}"
+
+
+def _agree_in_parts(seen: Sight, ran: list[int], allowed: list[Right]) -> None:
+    """Each job for itself is as it is after some of the acts."""
+    wanted = [plain(item.sight) for item in allowed]
+    keys = {key for key in set(seen).union(*wanted) if key.startswith("job ")}
+    wrong = {key for key in keys if all(seen.get(key) != item.get(key) for item in wanted)}
+    assert not wrong, _difference(wrong, seen, wanted)
+    assert set(ran) <= set().union(*(item.runnable for item in allowed))
+    assert len(ran) == len(set(ran)), f"ran {ran}"
 
 
 def _difference(keys: set[str], seen: Sight, wanted: list[Sight]) -> str:

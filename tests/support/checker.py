@@ -15,6 +15,7 @@ from spoolq.errors import JobCorrupt
 from spoolq.files import names, records
 from spoolq.files.names import JobName
 from spoolq.files.places import Place, job_name
+from spoolq.model import FOREGROUND_QUEUE
 from spoolq.transitions import Record
 
 _LONG_AGO = 7_200.0  # seconds; a private file of this age belongs to nobody
@@ -72,16 +73,20 @@ def age_leftovers(root: str) -> None:
 
 def check_no_leftovers(root: str) -> None:
     """Assert that repair has collected what dead processes had begun."""
-    left = [path for path in tree(root) if path.split("/")[0] in ("tmp", "settling", "trash")]
-    left = [path for path in left if "/" in path]
+    left = [f"{base}/{name}" for base in ("tmp", "settling") for name in _list(f"{root}/{base}")]
     assert not left, f"nobody collects {left}"
 
 
 def tree(root: str) -> list[str]:
     """Every path below a directory, directories too."""
-    found = []
-    for base, directories, files in os.walk(root):
-        found += [os.path.relpath(f"{base}/{name}", root) for name in (*directories, *files)]
+    found: list[str] = []
+    pending = [""]
+    while pending:
+        below = pending.pop()
+        for entry in os.scandir(f"{root}/{below}"):
+            found.append(f"{below}{entry.name}")
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(f"{below}{entry.name}/")
     return sorted(found)
 
 
@@ -104,7 +109,7 @@ def _problems(root: str, acked: set[int], removed: set[int], *, set_aside: bool)
     for item in shown:
         yield from _misplaced(root, item, set(where))
     yield from _counters(root, max(where, default=0))
-    yield from _workers(root)
+    yield from _workers(root, {item.place.key for item in shown if _foreground(item)})
     if not set_aside and _list(f"{root}/corrupt"):
         yield f"set aside: {_list(f'{root}/corrupt')}"
     if _list(f"{root}/trash"):
@@ -171,11 +176,16 @@ def _counters(root: str, highest: int) -> Iterator[str]:
         yield f"the counter would give out {kinds.get('job')} again: job {highest} is there"
 
 
-def _workers(root: str) -> Iterator[str]:
+def _foreground(item: Shown) -> bool:
+    """Repair leaves these to the process that performs them [212]."""
+    return item.place.kind == "active" and item.record["queue"] == FOREGROUND_QUEUE
+
+
+def _workers(root: str, excepted: set[str]) -> Iterator[str]:
     registered = {name.split(".")[0] for name in _list(f"{root}/workers")}
     for directory in ("active", "commands"):
         for worker in _list(f"{root}/{directory}"):
-            if worker not in registered:
+            if worker not in registered | excepted:
                 yield f"{directory}/{worker} belongs to no registered worker"
 
 
