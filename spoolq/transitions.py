@@ -295,6 +295,8 @@ def check_id(value: object, what: str = "id") -> int:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidType(f"{what} must be an integer, not {_kind(value)}")
+    if not -MAX_ID <= value <= MAX_ID:
+        raise InvalidValue(f"{what} must fit in 64 bits")
     return value
 
 
@@ -302,7 +304,9 @@ def check_parents(parents: object) -> list[int]:
     """Ids, kept in the order given and as often as given; they need not exist [24, 25]."""
     if isinstance(parents, str | bytes | Mapping) or not isinstance(parents, Iterable):
         raise InvalidType(f"parents must be a list of ids, not {_kind(parents)}")
-    if type(parents) is list and all(type(parent) is int for parent in parents):
+    if type(parents) is list and all(
+        type(parent) is int and -MAX_ID <= parent <= MAX_ID for parent in parents
+    ):
         return list(parents)
     return [check_id(parent, "parent") for parent in parents]
 

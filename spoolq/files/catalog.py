@@ -106,7 +106,7 @@ class Catalog:
         if "inactive" in wanted:
             found.update(_numbers(self._fs.list(self._layout.places)))
         if "active" in wanted or "inactive" in wanted or "finished" in wanted:
-            found.update(names.block_of(item.name.id) for item in self._active())
+            found.update(names.block_of(item.name.id) for item in self.active())
         for state in ("finished", "failed"):
             if state in wanted:
                 found.update(_numbers(self._fs.list(f"{self._layout.root}/{state}")))
@@ -125,7 +125,7 @@ class Catalog:
         """
         wanted = frozenset(states)
         running: dict[int, list[Found]] = {}
-        for item in self._active():
+        for item in self.active():
             running.setdefault(names.block_of(item.name.id), []).append(item)
         for block in self.blocks(wanted, before):
             found = self.block(block, wanted, running.get(block, []), queues)
@@ -148,7 +148,7 @@ class Catalog:
                     self._collect(found, place, block)
         if "active" in states:
             if running is None:
-                running = [item for item in self._active() if names.block_of(item.name.id) == block]
+                running = [item for item in self.active() if names.block_of(item.name.id) == block]
             for item in running:
                 _keep(found, item)
         if "finished" in states:
@@ -164,7 +164,13 @@ class Catalog:
             if parsed:
                 _keep(found, Found(Token(bucket, name, place), parsed))
 
-    def _active(self) -> Iterator[Found]:
+    def directories(self, block: int) -> list[str]:
+        """The directories in which jobs of this block may lie, but for the active ones."""
+        places = [*self._places.of_block(block), FINISHED, FAILED]
+        return [place.bucket(self._layout, block) for place in places]
+
+    def active(self) -> Iterator[Found]:
+        """The jobs that are performed now."""
         for worker in self._fs.list(self._layout.active):
             yield from self.of_worker(worker)
 

@@ -1,10 +1,10 @@
 """The census: how many jobs there are, counted by directory and remembered by directory.
 
-A directory that has not changed since it was counted is not listed again. "Not changed" is its
-inode and mtime; because two changes may fall into one tick of the file system's clock, a count
-taken within `_YOUNG` of the last change is not kept. So the census of a million jobs costs half a
-second once and a few milliseconds afterwards. It informs; nothing is decided by it but where
-repair need not look.
+What was read off a directory's names is remembered as long as the directory has not changed. "Not
+changed" is its inode and mtime; because two changes may fall into one tick of the file system's
+clock, what was read within `_YOUNG` of the last change is not remembered. So the census of a
+million jobs costs half a second once and a few milliseconds afterwards. It informs; nothing is
+decided by it but where repair need not look.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from spoolq.files import names
 from spoolq.files.catalog import Catalog
@@ -26,20 +26,15 @@ _YOUNG_COARSE: Final = 2.1  # where times are whole seconds
 _EXPIRES: Final = re.compile(r"\.d(-?\d+)\.x(-?\d+)\.")
 _DUE: Final = re.compile(r"\.d(-?\d+)\.")
 _FINISHED: Final = re.compile(r"\.f(-?\d+)\.")
+_FAMILY: Final = re.compile(r"^(\d+)\..*\.p([0-9a-f]{10})\.", re.MULTILINE)
+_T = TypeVar("_T")
 
 
-class Summary(NamedTuple):
-    """What the names in one directory say. Times are µs."""
+class Counted(NamedTuple):
+    """What every count of inactive jobs needs. Times are µs."""
 
     jobs: int
-    oldest_due: int | None
-    dues: tuple[int, ...]  # of delayed jobs
     expiries: tuple[tuple[int, int], ...]  # (due, expiry) of those that expire
-    oldest_finished: int | None
-    hours: dict[int, int]  # clock hour of the finished time -> jobs
-
-
-_NOTHING: Final = Summary(0, None, (), (), None, {})
 
 
 class Census:
@@ -52,56 +47,57 @@ class Census:
         self._layout = layout
         self._catalog = catalog
         self._disk_time = disk_time
-        self._known: dict[str, tuple[tuple[int, int], Summary]] = {}
+        self._known: dict[tuple[str, object], tuple[tuple[int, int], Any]] = {}
 
-    def summary(self, directory: str) -> Summary:
-        """What is in a bucket, counted now or remembered."""
+    def ask(self, directory: str, question: Callable[[str], _T]) -> _T:
+        """What `question` makes of a directory's names, one a line, now or as remembered."""
         changed = self._fs.changed(directory)
-        known = self._known.get(directory)
+        known = self._known.get((directory, question))
         if known and known[0] == changed:
-            return known[1]
+            return known[1]  # type: ignore[no-any-return]  # stored below for this question
         if changed == (0, 0):
-            self._known.pop(directory, None)
-            return _NOTHING
-        summary = _summarise(self._fs.list(directory))
+            self._known.pop((directory, question), None)
+            return question("")
+        answer = question("\n".join([*self._fs.list(directory), ""]))
         if self._settled(changed[1]):
-            self._known[directory] = (changed, summary)
-        return summary
+            self._known[directory, question] = (changed, answer)
+        return answer
 
     def _settled(self, mtime: int) -> bool:
         young = _YOUNG if mtime % 1_000_000_000 else _YOUNG_COARSE
         return self._disk_time() - mtime / 1e9 > young
 
-    def shards(self, state: str) -> Iterator[tuple[int, str, Summary]]:
-        """(block, directory, summary) of every shard of the finished or the failed jobs."""
+    def shards(self, state: str) -> Iterator[str]:
+        """The directory of every shard of the finished or the failed jobs."""
         base = f"{self._layout.root}/{state}"
         for name in self._fs.list(base):
             if name.isascii() and name.isdigit():
-                yield int(name), f"{base}/{name}", self.summary(f"{base}/{name}")
+                yield f"{base}/{name}"
 
-    def inactive(self) -> Iterator[tuple[Place, str, Summary]]:
-        """(place, directory, summary) of every bucket of the inactive jobs."""
+    def inactive(self) -> Iterator[tuple[Place, str]]:
+        """(place, directory) of every bucket of the inactive jobs."""
         for place in self._catalog.inactive_places():
             for _, directory in self._catalog.buckets(place):
-                yield place, directory, self.summary(directory)
+                yield place, directory
 
     def count(self, state: str) -> int:
         """How many finished or failed jobs there are."""
-        return sum(summary.jobs for _, _, summary in self.shards(state))
+        return sum(self.ask(directory, count).jobs for directory in self.shards(state))
 
     def count_inactive(self, now: float, queues: set[str] | None = None) -> tuple[int, int]:
         """(inactive jobs, those of them that wait for a time or a parent), without expired ones."""
         limit, inactive, later = names.micros(now), 0, 0
-        for place, _, summary in self.inactive():
+        for place, directory in self.inactive():
             if queues is not None and place.queue not in queues:
                 continue
-            lapsed = [due for due, at in summary.expiries if at <= limit]
-            live = summary.jobs - len(lapsed)
+            counted = self.ask(directory, count)
+            lapsed = [due for due, at in counted.expiries if at <= limit]
+            live = counted.jobs - len(lapsed)
             inactive += live
             if place.kind == "waiting":
                 later += live
             elif place.kind == "delayed":
-                later += sum(due > limit for due in summary.dues)
+                later += sum(due > limit for due in self.ask(directory, dues))
                 later -= sum(due > limit for due in lapsed)
         return inactive, later
 
@@ -121,35 +117,58 @@ class Census:
     def _hours(self, state: str, now: float) -> Tally[int]:
         total: Tally[int] = Tally()
         first, limit = int(now // HOUR) - 23, names.micros(now - 23 * HOUR)
-        for _, directory, summary in self.shards(state):
-            total.update(summary.hours)
-            if first in summary.hours:
+        for directory in self.shards(state):
+            hours = self.ask(directory, hours_of_end)
+            total.update(hours)
+            if first in hours:
                 # Part of the oldest hour is more than 23 hours ago, and no history any more.
-                text = "\n".join(self._fs.list(directory))
-                ended = [int(at) for at in _FINISHED.findall(text)]
+                ended = ends("\n".join(self._fs.list(directory)))
                 total[first] -= sum(1 for at in ended if first == _hour(at) and at <= limit)
         return total
 
 
+# -- questions to the names of a directory -------------------------------------------------------
+
+
+def count(text: str) -> Counted:
+    """How many jobs, and when those expire that do."""
+    found = _EXPIRES.findall(text) if ".x" in text else ()
+    expiries = tuple((int(due), int(expiry)) for due, expiry in found)
+    return Counted(text.count(".json\n"), expiries)
+
+
+def dues(text: str) -> tuple[int, ...]:
+    """When the inactive jobs are or were due, in µs."""
+    return tuple(map(int, _DUE.findall(text)))
+
+
+def oldest_due(text: str) -> int | None:
+    """When the job was due that is overdue the longest, in µs."""
+    return min(dues(text), default=None)
+
+
+def ends(text: str) -> list[int]:
+    """When the jobs ended, in µs."""
+    return list(map(int, _FINISHED.findall(text)))
+
+
+def oldest_end(text: str) -> int | None:
+    """When the job ended that ended first, in µs."""
+    return min(ends(text), default=None)
+
+
+def hours_of_end(text: str) -> dict[int, int]:
+    """How many jobs ended in which clock hour."""
+    return dict(Tally(map(_hour, ends(text))))
+
+
+def families(text: str) -> dict[str, list[int]]:
+    """The ids of the jobs that carry each digest of parents."""
+    found: dict[str, list[int]] = {}
+    for id_, digest in _FAMILY.findall(text):
+        found.setdefault(digest, []).append(int(id_))
+    return found
+
+
 def _hour(at: int) -> int:
     return at // (HOUR * 1_000_000)
-
-
-def _pair(found: tuple[str, str]) -> tuple[int, int]:
-    return int(found[0]), int(found[1])
-
-
-def _summarise(listed: list[str]) -> Summary:
-    jobs = [name for name in listed if name.endswith(".json")]
-    text = "\n".join(jobs)
-    expiries = tuple(_pair(found) for found in _EXPIRES.findall(text)) if ".x" in text else ()
-    dues = tuple(map(int, _DUE.findall(text))) if ".d" in text else ()
-    ended = list(map(int, _FINISHED.findall(text))) if ".f" in text else []
-    return Summary(
-        len(jobs),
-        min(dues, default=None),
-        dues,
-        expiries,
-        min(ended, default=None),
-        dict(Tally(map(_hour, ended))),
-    )

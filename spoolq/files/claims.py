@@ -83,9 +83,11 @@ class Lane:
         self._spread = max(0, self._spread - 1)
 
     def lost(self, candidate: Candidate) -> None:
-        """Somebody else claimed it: so what is kept is old, and the bucket is listed anew."""
+        """It is gone: so what is kept is old, and the bucket is listed anew."""
         self._drop(candidate)
-        self._spread = _SPREAD
+        # A worker that is alone lost it to a person, not to a claimer, and keeps the exact order.
+        alone = len(self._fs.list(f"{self._fs.root}/active")) < 2
+        self._spread = 0 if alone else _SPREAD
         if self._kept:
             there = set(self._fs.list(candidate.directory))
             self._kept = [

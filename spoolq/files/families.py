@@ -16,11 +16,12 @@ there before the child is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from spoolq.files import names
 from spoolq.files.catalog import Catalog, Found
+from spoolq.files.census import Census, families
 from spoolq.files.counters import Counter
 from spoolq.files.fs import Filesystem
 from spoolq.files.layout import Layout
@@ -34,10 +35,18 @@ _REMEMBERED: Final = 200_000  # parents known to be done, and markers known to b
 class Families:
     """Parents and children of the jobs of one spool."""
 
-    def __init__(self, fs: Filesystem, layout: Layout, catalog: Catalog, counter: Counter) -> None:
+    def __init__(
+        self,
+        fs: Filesystem,
+        layout: Layout,
+        catalog: Catalog,
+        census: Census,
+        counter: Counter,
+    ) -> None:
         self._fs = fs
         self._layout = layout
         self._catalog = catalog
+        self._census = census
         self._counter = counter
         # Finished or missing parents, as of `_reopened`: a finished job that becomes unfinished
         # again moves that number on, so one glance at the counter's name keeps this true.
@@ -90,11 +99,12 @@ class Families:
         block = names.block_of(record["id"])
         if len(self._marked) > _REMEMBERED:
             self._marked.clear()
-        for parent in record["parents"]:
-            known = (parent, digest, block)
-            if parent > 0 and known not in self._marked:
-                self._fs.mark(f"{self._directory(parent)}/{digest}.{block}")
-                self._marked.add(known)
+        new = {(parent, digest, block) for parent in record["parents"] if parent > 0} - self._marked
+        if new:
+            self._fs.mark_all(
+                [f"{self._directory(parent)}/{digest}.{block}" for parent, _, _ in sorted(new)]
+            )
+            self._marked |= new
 
     def has_children(self, parent: int) -> bool:
         """Whether any job was ever made, or is just being made, with this parent."""
@@ -117,25 +127,31 @@ class Families:
 
     def children(self, parent: int) -> list[int]:
         """The ids of all jobs, in any state, that name this parent [140, 141]."""
-        found: list[int] = []
-        for block, digests in self._blocks(parent).items():
-            found += [
-                id_
-                for id_, item in self._catalog.block(block, frozenset(STATES)).items()
-                if item.name.family in digests
-            ]
+        found: set[int] = set()
+        blocks = self._blocks(parent)
+        running = list(self._catalog.active()) if blocks else []
+        for block, digests in blocks.items():
+            for directory in self._catalog.directories(block):
+                carried = self._census.ask(directory, families)
+                for digest in digests & carried.keys():
+                    found.update(carried[digest])
+        found.update(
+            item.name.id
+            for item in running
+            if item.name.family in blocks.get(names.block_of(item.name.id), ())
+        )
         return sorted(found)
 
-    def unfinished_children(self, parent: int, families: dict[int, set[str]]) -> bool:
+    def unfinished_children(self, parent: int, unfinished: dict[int, set[str]]) -> bool:
         """Whether a job that is not finished names this parent [216].
 
-        `families` remembers, for one caller's run, which digests the unfinished of a block carry.
+        `unfinished` remembers, for one caller's run, which digests the unfinished of a block carry.
         """
         for block, digests in self._blocks(parent).items():
-            if block not in families:
-                unfinished = self._catalog.block(block, frozenset(STATES) - {"finished"})
-                families[block] = {item.name.family or "" for item in unfinished.values()}
-            if not digests.isdisjoint(families[block]):
+            if block not in unfinished:
+                found = self._catalog.block(block, frozenset(STATES) - {"finished"})
+                unfinished[block] = {item.name.family or "" for item in found.values()}
+            if not digests.isdisjoint(unfinished[block]):
                 return True
         return False
 
@@ -176,8 +192,3 @@ def parse_alarm(name: str) -> tuple[int, int] | None:
     if word != "alarm" or not (due.isascii() and due.isdigit() and parent.isdigit()):
         return None
     return int(due), int(parent)
-
-
-def ids_of(values: Iterable[Found]) -> list[int]:
-    """Their ids."""
-    return [item.name.id for item in values]

@@ -17,7 +17,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NoReturn
 
 from spoolq.errors import JobCorrupt, SpoolFull, SpoolUnavailable
@@ -25,6 +25,7 @@ from spoolq.errors import JobCorrupt, SpoolFull, SpoolUnavailable
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: a FIFO in place of a job must not hang its reader.
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_UNNAMED: Final = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 _GONE: Final = frozenset({errno.ENOENT, errno.ESTALE, errno.ENOTDIR})
@@ -74,6 +75,7 @@ class Filesystem:
         self.owner: tuple[int, int] | None = None
         """uid and gid that what is made here shall have, when root works for the spool's owner."""
         self.ballast = os.path.join(root, "reserve", "ballast")
+        self._unnamed = self.local  # until an open says that this file system cannot
         self.sys_syncfs = _syncfs
 
     # -- changes ---------------------------------------------------------------------------------
@@ -96,18 +98,66 @@ class Filesystem:
     def _create(self, path: str, data: bytes, *, sync: bool) -> None:
         fd = self.sys_open(path, _CREATE, self.file_mode)
         try:
-            if self.shared or self.owner:
-                self._hand_over(fd, self.file_mode)
-            written = self.sys_write(fd, data)
-            while written < len(data):
-                written += self.sys_write(fd, data[written:])
-            if sync:
-                self.sys_fsync(fd)
+            self._fill(fd, data, sync=sync)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.close(fd)
             raise
         os.close(fd)  # its error counts: NFS reports a full disk here
+
+    def _fill(self, fd: int, data: bytes, *, sync: bool) -> None:
+        if self.shared or self.owner:
+            self._hand_over(fd, self.file_mode)
+        written = self.sys_write(fd, data)
+        while written < len(data):
+            written += self.sys_write(fd, data[written:])
+        if sync:
+            self.sys_fsync(fd)
+
+    def publish(self, staged: str, target: str, data: bytes) -> None:
+        """Make a new file that is complete, and its content durable, before it has a public name.
+
+        Where the file system can, it has no name at all until then: one directory is changed
+        instead of two, and a crash leaves nothing. Else it is made at `staged` and moved. The
+        name survives power loss once the target's directory is synced. Raises NoDirectory when
+        that is missing.
+        """
+        if self._unnamed:
+            try:
+                if self._publish_unnamed(target, data):
+                    return
+            except FileNotFoundError:
+                raise NoDirectory(target) from None
+            except OSError as error:
+                self._refuse("write", target, error)
+        self.create(staged, data)
+        try:
+            self.move(staged, target, private=True)
+        except NoDirectory:
+            self._discard(staged)
+            raise
+
+    def _publish_unnamed(self, target: str, data: bytes) -> bool:
+        """False where this cannot be done here; then it is not tried again."""
+        try:
+            fd = self.sys_open(target[: target.rindex("/")], _UNNAMED, self.file_mode)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                raise
+            self._unnamed = False
+            return False
+        try:
+            self._fill(fd, data, sync=self.durable)
+            # Python calls linkat only when a descriptor is given; an absolute path ignores it.
+            self.sys_link(f"/proc/self/fd/{fd}", target, src_dir_fd=fd, follow_symlinks=True)
+        except FileNotFoundError:
+            if not self.is_directory(os.path.dirname(target)):
+                raise
+            self._unnamed = False  # no /proc here
+            return False
+        finally:
+            os.close(fd)
+        return True
 
     def move(self, source: str, target: str, *, private: bool = False) -> bool:
         """Rename a file to a name that nothing has had. False: somebody else moved it first.
@@ -190,6 +240,7 @@ class Filesystem:
         try:
             self._create(path, b"", sync=False)
         except FileExistsError:
+            self._sync_name_of_another(path)
             return False
         except FileNotFoundError:
             self.mkdir(os.path.dirname(path))
@@ -199,6 +250,17 @@ class Filesystem:
         self.sync_directory(os.path.dirname(path))
         return True
 
+    def mark_all(self, paths: Sequence[str]) -> None:
+        """`mark` for many files, synced together."""
+        durable, self.durable = self.durable, False
+        try:
+            for path in paths:
+                self.mark(path)
+        finally:
+            self.durable = durable
+        above = {os.path.dirname(path) for path in paths}
+        self.sync_files([], directories=above | {os.path.dirname(path) for path in above})
+
     def mkdir(self, path: str) -> bool:
         """Make a directory and its missing parents. False when it was there.
 
@@ -207,6 +269,7 @@ class Filesystem:
         try:
             self.sys_mkdir(path, self.directory_mode)
         except FileExistsError:
+            self._sync_name_of_another(path)
             return False
         except FileNotFoundError:
             parent = os.path.dirname(path)
@@ -220,6 +283,11 @@ class Filesystem:
             self._hand_over(path, self.directory_mode)
         self.sync_directory(os.path.dirname(path))
         return True
+
+    def _sync_name_of_another(self, path: str) -> None:
+        # RACE: who made it may not have synced it yet, and what we build on it shall survive.
+        if not self.ordered:
+            self.sync_directory(os.path.dirname(path))
 
     def make_root(self) -> None:
         """Make the root, and what is missing above it as the umask wants it."""
@@ -277,8 +345,9 @@ class Filesystem:
         finally:
             os.close(fd)
 
-    def sync_files(self, paths: Iterable[str]) -> None:
-        """The content of these files, just created without sync, survives power loss."""
+    def sync_files(self, paths: Iterable[str], directories: Iterable[str] = ()) -> None:
+        """The content of these files, just created without sync, and the names in these
+        directories survive power loss: one syncfs where that reaches the disk."""
         if not self.durable:
             return
         if self.kind in _SYNCFS:
@@ -300,6 +369,8 @@ class Filesystem:
                 self._refuse("sync", path, error)
             finally:
                 os.close(fd)
+        for path in directories:
+            self.sync_directory(path)
 
     def _hand_over(self, target: str | int, mode: int) -> None:
         """Give something new the mode that the umask took away, and the owner of the spool."""

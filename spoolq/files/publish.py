@@ -57,17 +57,14 @@ class Publisher:
             self._check_space()
         body = records.encode_fresh(record)  # refuses before an id is taken
         id_ = record["id"] = self._counter.take()
-        fs, nonce = self._fs, names.nonce()
-        staged = f"{self._layout.tmp}/{id_}.{nonce}"
-        # CRASH: dying here leaves a private file; repair collects it when it is old.
-        fs.create(staged, records.seal(body, id_))
+        data, nonce = records.seal(body, id_), names.nonce()
         if record["parents"] or record["delayed"] > now:
-            self._enqueue_for_later(staged, record, nonce, now)
+            self._enqueue_for_later(data, record, nonce, now)
         else:
-            self._enqueue_ready(staged, record, nonce)
+            self._enqueue_ready(data, record, nonce)
         return id_
 
-    def _enqueue_ready(self, staged: str, record: Record, nonce: str) -> None:
+    def _enqueue_ready(self, data: bytes, record: Record, nonce: str) -> None:
         """The path of most jobs: what it does for one job, it does once for its bucket."""
         block = names.block_of(record["id"])
         key = (record["queue"], record["priority"], block)
@@ -80,21 +77,21 @@ class Publisher:
         due, task = names.micros(record["delayed"]), names.encode(record["task"])
         name = names.fresh(record["id"], nonce, due, record["expires"], task)
         try:
-            self._fs.move(staged, f"{bucket}/{name}", private=True)
+            self._fs.publish(f"{self._layout.tmp}/{nonce}", f"{bucket}/{name}", data)
         except NoDirectory:
             del self._ready[key]  # RACE: emptied and removed by a claimer
-            self._enqueue_ready(staged, record, nonce)
+            self._enqueue_ready(data, record, nonce)
         else:
             self._fs.sync_directory(bucket)
 
-    def _enqueue_for_later(self, staged: str, record: Record, nonce: str, now: float) -> None:
+    def _enqueue_for_later(self, data: bytes, record: Record, nonce: str, now: float) -> None:
         place = self.place(record, now, fresh=False)
         name = str(job_name(record, place, 0, 0, nonce))
         block = names.block_of(record["id"])
         while True:
             bucket = self._places.made(place, block) or self._places.make(place, block)
             try:
-                self._fs.move(staged, f"{bucket}/{name}", private=True)
+                self._fs.publish(f"{self._layout.tmp}/{nonce}", f"{bucket}/{name}", data)
             except NoDirectory:
                 self._places.forget(place, block)  # RACE: emptied and removed by a claimer
             else:
@@ -114,9 +111,9 @@ class Publisher:
         for id_, record in zip(ids, batch, strict=True):
             record["id"] = id_
         place = self.place(batch[0], now)
-        if place.kind == "waiting":
-            for record in batch:
-                self._families.mark(record)
+        if batch[0]["parents"]:
+            for id_ in {names.block_of(id_): id_ for id_ in ids}.values():
+                self._families.mark({**batch[0], "id": id_})
         nonce = names.nonce()
         staged = f"{self._layout.tmp}/batch.{nonce}"
         self._stage(staged, batch, bodies, place, nonce)

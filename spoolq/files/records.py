@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -154,7 +155,8 @@ def parse(data: bytes) -> Any:
     return value
 
 
-_DEPTH: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
+# Possessive, and a string may be cut off: else a file of nothing but quotes would cost its square.
+_DEPTH: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def _depth(text: str) -> int:
@@ -164,6 +166,8 @@ def _depth(text: str) -> int:
         if bracket in "[{":
             depth += 1
             deepest = max(deepest, depth)
+            if deepest > MAX_DEPTH:
+                break
         elif bracket in "]}":
             depth -= 1
     return deepest
@@ -172,8 +176,7 @@ def _depth(text: str) -> int:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        keys = [key for key, _ in pairs]
-        double = next(key for key in keys if keys.count(key) > 1)
+        double = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
         raise ValueError(f"the key {double[:60]!r} stands twice in one object")
     return value
 
@@ -198,7 +201,8 @@ _decoder: Final = json.JSONDecoder(
 
 
 def _time(value: Any) -> float | None:
-    if value is None or (type(value) in (int, float) and abs(value) < 1e14):
+    # Below 1e12 s: in µs it has to fit into the 18 digits of a name.
+    if value is None or (type(value) in (int, float) and abs(value) < 9e11):
         return value  # type: ignore[no-any-return]
     raise InvalidType(f"{value!r:.40} is no time")
 
@@ -223,7 +227,7 @@ def _count(value: Any) -> int:
 
 def _parents(value: Any) -> list[int]:
     for parent in _list(value):
-        if type(parent) is not int:
+        if type(parent) is not int or abs(parent) > MAX_ID:
             raise InvalidType(f"{parent!r:.40} is no id")
     return value  # type: ignore[no-any-return]
 

@@ -12,7 +12,7 @@ from typing import Final
 from spoolq.errors import JobCorrupt
 from spoolq.files import names
 from spoolq.files.catalog import Catalog, Found
-from spoolq.files.census import Census
+from spoolq.files.census import Census, count, oldest_due, oldest_end
 from spoolq.files.families import Families
 from spoolq.files.fs import Filesystem
 from spoolq.files.layout import Layout
@@ -76,6 +76,7 @@ class Repairer:
             pass  # a lax child that a stuck parent lets go may be overdue itself
         # Last, and not second as in Minion [207]: an expired child must not keep its parent.
         self.remove_old(now, remove_after)
+        self.remove_empty_places()
         self.collect_leftovers()
 
     def complete_changes(self, now: float) -> None:
@@ -127,12 +128,12 @@ class Repairer:
     def sweep_dead_workers(self, now: float, backoff: Backoff) -> None:
         """Fail what unregistered workers performed, job by job, then close their directories."""
         # RACE: the directories are listed first: a worker registers before it makes its own.
-        directories = self._fs.list(self._layout.active)
+        # An inbox alone is left where power loss took a registration that was not synced.
+        directories = {*self._fs.list(self._layout.active), *self._fs.list(self._layout.commands)}
         entries = self._registry.entries()
         registered = {entry.worker for entry in entries}
-        for directory in directories:
-            if directory not in registered:
-                self._sweep(directory, now, backoff)
+        for directory in directories - registered:
+            self._sweep(directory, now, backoff)
         self._locks.release_workers({entry.id for entry in entries}, now)
 
     def _sweep(self, directory: str, now: float, backoff: Backoff) -> None:
@@ -164,8 +165,9 @@ class Repairer:
         """Finished jobs past their time that no unfinished job names as a parent [215-218]."""
         limit = names.micros(now - remove_after)
         families: dict[int, set[str]] = {}
-        for _, directory, summary in list(self._census.shards("finished")):
-            if summary.oldest_finished is None or summary.oldest_finished > limit:
+        for directory in list(self._census.shards("finished")):
+            oldest = self._census.ask(directory, oldest_end)
+            if oldest is None or oldest > limit:
                 continue
             for found in self._of_bucket(directory, FINISHED):
                 at = found.name.finished
@@ -178,8 +180,8 @@ class Repairer:
     def remove_expired(self, now: float) -> None:
         """Inactive jobs past their expiry; their children take them as done [137, 219]."""
         limit = names.micros(now)
-        for place, directory, summary in list(self._census.inactive()):
-            if any(at <= limit for _, at in summary.expiries):
+        for place, directory in list(self._census.inactive()):
+            if any(at <= limit for _, at in self._census.ask(directory, count).expiries):
                 for found in self._of_bucket(directory, place):
                     if found.expired(now):
                         self._settler.discard(found, now)
@@ -190,8 +192,9 @@ class Repairer:
         How many were failed.
         """
         limit, stuck = names.micros(now - stuck_after), 0
-        for place, directory, summary in list(self._census.inactive()):
-            if place.kind == "waiting" or summary.oldest_due is None or summary.oldest_due >= limit:
+        for place, directory in list(self._census.inactive()):
+            oldest = None if place.kind == "waiting" else self._census.ask(directory, oldest_due)
+            if oldest is None or oldest >= limit:
                 continue
             for found in self._of_bucket(directory, place):
                 due = found.name.due
@@ -221,15 +224,14 @@ class Repairer:
             found = self._catalog.find(parent)
             if found is None or found.state in ("finished", "failed") or found.expired(now):
                 self._publisher.release(parent, now)
+
+    def remove_empty_places(self) -> None:
+        """Directories of parents under which nobody waits any more."""
         for place in list(self._catalog.inactive_places()):
             if place.kind == "waiting":
-                self._remove_empty(place)
-
-    def _remove_empty(self, place: Place) -> None:
-        directory = place.directory(self._layout)
-        for _, bucket in list(self._catalog.buckets(place)):
-            self._fs.rmdir(bucket)
-        self._fs.rmdir(directory)
+                for _, bucket in list(self._catalog.buckets(place)):
+                    self._fs.rmdir(bucket)
+                self._fs.rmdir(place.directory(self._layout))
 
     def collect_leftovers(self) -> None:
         """Private files that nobody can be writing any more, and what lies in the trash."""

@@ -267,6 +267,8 @@ class Settler:
         for name in fs.list(layout.settling):
             if name.startswith(f"{id_}.") and name.endswith(".old"):
                 fs.unlink(f"{layout.settling}/{name}")
+        if not fs.ordered:
+            fs.sync_directory(layout.settling)  # SYNC: nor after power loss
         gone = f"{layout.trash}/{found.token.name}.{names.nonce()}"
         if not fs.move(found.token.path, gone):
             return False

@@ -115,14 +115,13 @@ class Tokens:
         for stem, data in zip(stems, contents, strict=True):
             # CRASH: dying here leaves a `.new` alone: never decided, collected by repair.
             fs.create(f"{stem}.new", data, sync=alone, urgent=True)
-        if fs.durable:
-            if not alone:
-                fs.sync_files([f"{stem}.new" for stem in stems])
-            if not fs.ordered:
-                fs.sync_directory(self._layout.settling)
+        if fs.durable and not alone:
+            fs.sync_files([f"{stem}.new" for stem in stems])
         committed = [
             self._commit(change, stem) for change, stem in zip(changes, stems, strict=True)
         ]
+        if any(committed):
+            self._sync_commit()
         # CRASH: from here on `.old` and `.new` are both there; anybody can go on.
         tokens = [
             self._publish(change, stem, nonce, data) if won else None
@@ -147,6 +146,12 @@ class Tokens:
             return True
         self._fs.unlink(f"{stem}.new")  # fenced: the job is somebody else's now
         return False
+
+    def _sync_commit(self) -> None:
+        # SYNC: where changes of names survive in any order, the new file must not survive
+        # without the commit: the old one would be back in its place, beside it.
+        if not self._fs.ordered:
+            self._fs.sync_directory(self._layout.settling)
 
     def _publish(self, change: Change, stem: str, nonce: str, data: bytes) -> Token:
         if self.before_publish:
@@ -185,6 +190,7 @@ class Tokens:
         data = self._fs.read(f"{stem}.new", records.MAX_SIZE)
         if data is not None:
             record = records.decode(data)
+            self._sync_commit()  # who committed may not have come so far
             if self.before_publish:
                 old = Token(self._layout.settling, name, change.place)
                 self.before_publish(old, change.place)

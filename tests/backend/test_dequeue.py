@@ -108,6 +108,8 @@ def test_a_claim_carries_what_is_needed_to_perform_it_and_no_more(
         "args": [1],
         "kwargs": {"two": 3},
         "retries": 0,
+        "queue": "default",
+        "timeout": None,
     }
 
 

@@ -170,7 +170,8 @@ class Fault:
 def verify(ground: Ground, fault: Fault) -> None:
     """Assert that a spool is right after a fault, when it has been repaired by somebody else."""
     scenario, acked = ground.scenario, len(fault.answers)
-    assert fault.answers == right(scenario, scenario.acts[:acked]).answers
+    answers = right(scenario, scenario.acts[:acked]).answers
+    assert fault.answers == answers, f"answered {fault.answers}, and not {answers}"
     first = acked
     while fault.power_loss and first and not scenario.lasts(first - 1):
         first -= 1

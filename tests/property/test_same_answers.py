@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from typing import Any, Final
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -23,9 +24,10 @@ from hypothesis.stateful import (
 )
 
 from spoolq.backend import Backend
+from spoolq.files import claims
 from spoolq.files.store import FileBackend
 from spoolq.memory import MemoryBackend
-from spoolq.model import STATES, Claimed
+from spoolq.model import STATES, Claimed, Page
 from spoolq.transitions import expired
 from tests.support import FakeClock
 
@@ -53,11 +55,15 @@ FILTERS: Final = st.fixed_dictionaries(
 )
 
 
+def _plain(answer: Any) -> Any:
+    return (answer.rows, answer.total) if isinstance(answer, Page) else answer
+
+
 class SameAnswers(RuleBasedStateMachine):
     """Every rule asks both backends the same, and compares what they answer."""
 
     jobs: Bundle[int] = Bundle("jobs")
-    claims: Bundle[Claimed] = Bundle("claims")
+    attempts: Bundle[Claimed] = Bundle("attempts")
     workers: Bundle[int] = Bundle("workers")
 
     def __init__(self) -> None:
@@ -67,6 +73,7 @@ class SameAnswers(RuleBasedStateMachine):
         self.memory = MemoryBackend(clock=self.clock)
         self.processes = [self._open(), self._open()]
         self.files: Backend = self.processes[0]
+        self.home: dict[int, int] = {}  # worker -> the process that registered it
 
     def _open(self) -> FileBackend:
         return FileBackend(self.root, clock=self.clock, durability="none")
@@ -76,10 +83,15 @@ class SameAnswers(RuleBasedStateMachine):
 
     def ask(self, method: str, *args: Any, **options: Any) -> Any:
         """What both backends answer, which must be one thing."""
-        expected = getattr(self.memory, method)(*args, **options)
-        answer = getattr(self.files, method)(*args, **options)
+        expected = _plain(getattr(self.memory, method)(*args, **options))
+        answer = _plain(getattr(self.files, method)(*args, **options))
         assert answer == expected, f"{method} answered {answer!r}, expected {expected!r}"
         return answer
+
+    def ask_worker(self, method: str, worker: int, *args: Any, **options: Any) -> Any:
+        """`ask`, in the process that is this worker."""
+        self.files = self.processes[self.home[worker]]
+        return self.ask(method, worker, *args, **options)
 
     # -- jobs ------------------------------------------------------------------------------------
 
@@ -116,36 +128,36 @@ class SameAnswers(RuleBasedStateMachine):
         return multiple(*self.ask("enqueue_many", calls, **options))
 
     @rule(
-        target=claims,
+        target=attempts,
         worker=workers,
         queues=st.lists(QUEUES, max_size=3),
         tasks=st.none() | st.lists(TASKS, max_size=2),
         min_priority=st.none() | PRIORITIES,
     )
     def dequeue(self, worker: int, **filters: Any) -> Any:
-        return self._claimed(self.ask("dequeue", worker, 0, **filters))
+        return self._claimed(self.ask_worker("dequeue", worker, 0, **filters))
 
-    @rule(target=claims, worker=workers)
+    @rule(target=attempts, worker=workers)
     def dequeue_anything(self, worker: int) -> Any:
         everywhere = ("default", "q2", "../x")
-        return self._claimed(self.ask("dequeue", worker, 0, queues=everywhere))
+        return self._claimed(self.ask_worker("dequeue", worker, 0, queues=everywhere))
 
-    @rule(target=claims, worker=workers, job=jobs, queues=st.lists(QUEUES, max_size=3))
+    @rule(target=attempts, worker=workers, job=jobs, queues=st.lists(QUEUES, max_size=3))
     def dequeue_this_one(self, worker: int, job: int, queues: list[str]) -> Any:
-        return self._claimed(self.ask("dequeue", worker, 0, id=job, queues=queues))
+        return self._claimed(self.ask_worker("dequeue", worker, 0, id=job, queues=queues))
 
     def _claimed(self, claimed: Claimed | None) -> Any:
         return multiple(claimed) if claimed else multiple()
 
-    @rule(claim=consumes(claims), result=RESULTS)
+    @rule(claim=consumes(attempts), result=RESULTS)
     def finish(self, claim: Claimed, result: Any) -> None:
         self.ask("finish_job", claim["id"], claim["retries"], result)
 
-    @rule(claim=consumes(claims), result=RESULTS)
+    @rule(claim=consumes(attempts), result=RESULTS)
     def fail(self, claim: Claimed, result: Any) -> None:
         self.ask("fail_job", claim["id"], claim["retries"], result)
 
-    @rule(some=st.lists(claims, max_size=4), result=RESULTS)
+    @rule(some=st.lists(attempts, max_size=4), result=RESULTS)
     def finish_together(self, some: list[Claimed], result: Any) -> None:
         outcomes = [(claim["id"], claim["retries"], result) for claim in some]
         self.ask("finish_jobs", outcomes)
@@ -187,29 +199,33 @@ class SameAnswers(RuleBasedStateMachine):
 
     @initialize(target=workers)
     def register_the_first(self) -> int:
-        worker: int = self.ask("register_worker")
-        return worker
+        return self._registered(self.ask("register_worker"))
 
     @rule(target=workers, status=st.none() | st.just({"jobs": 4}))
     def register(self, status: Any) -> int:
-        worker: int = self.ask("register_worker", status=status)
+        return self._registered(self.ask("register_worker", status=status))
+
+    def _registered(self, worker: int) -> int:
+        self.home[worker] = 0 if self.files is self.processes[0] else 1
         return worker
 
     @rule(worker=workers, status=st.none() | st.just({"jobs": 2}))
     def beat(self, worker: int, status: Any) -> None:
-        self.ask("register_worker", worker, status=status)
+        self.ask_worker("register_worker", worker, status=status)
 
     @rule(worker=consumes(workers))
     def unregister(self, worker: int) -> None:
-        self.ask("unregister_worker", worker)
+        self.ask_worker("unregister_worker", worker)
 
     @rule(command=st.sampled_from(["jobs", "stop"]), some=st.lists(workers, max_size=2))
     def broadcast(self, command: str, some: list[int]) -> None:
-        self.ask("broadcast", command, [1], some)
+        # One sender: between senders the order of commands is not specified [292].
+        expected = self.memory.broadcast(command, [1], some)
+        assert self.processes[0].broadcast(command, [1], some) == expected
 
     @rule(worker=workers)
     def receive(self, worker: int) -> None:
-        self.ask("receive", worker)
+        self.ask_worker("receive", worker)
 
     @rule(name=LOCKS, duration=st.sampled_from([0, -1, 5, 100]), limit=st.integers(0, 3))
     def lock(self, name: str, duration: float, limit: int) -> None:
@@ -249,41 +265,40 @@ class SameAnswers(RuleBasedStateMachine):
 
     @rule(offset=st.integers(0, 5), limit=st.integers(0, 5), filters=FILTERS)
     def list_some(self, offset: int, limit: int, filters: dict[str, Any]) -> None:
-        expected = self.memory.list_jobs(offset, limit, **filters)
-        page = self.files.list_jobs(offset, limit, **filters)
-        assert page.rows == expected.rows
-        assert page.total == expected.total
+        self.ask("list_jobs", offset, limit, **filters)
 
     @invariant()
-    def every_process_shows_the_same_jobs(self) -> None:
-        expected = self.memory.list_jobs(0, 1000)
+    def everything_looks_the_same(self) -> None:
+        expected = _plain(self.memory.list_jobs(0, 1000))
         for process in self.processes:
-            page = process.list_jobs(0, 1000)
-            assert page.rows == expected.rows
-            assert page.total == expected.total
+            assert _plain(process.list_jobs(0, 1000)) == expected
+        self.ask("list_workers")
+        self.ask("list_locks")
+        self.ask("history")
+        self._compare_stats()
 
-    @invariant()
-    def the_counts_are_the_same(self) -> None:
+    def _compare_stats(self) -> None:
         expected, answer = self.memory.stats(), self.files.stats()
-        if self._a_parent_has_expired():
-            # Its children lie where they waited until somebody looks for work, or repairs.
+        if self._children_lie_where_they_lay():
             expected["delayed_jobs"] = answer["delayed_jobs"]
         assert answer == expected
-        self.ask("history")
 
-    def _a_parent_has_expired(self) -> bool:
-        jobs = self.memory._jobs
+    def _children_lie_where_they_lay(self) -> bool:
+        """Whether a parent has expired, or is unfinished again: its children are moved by whoever
+        looks for work, or repairs, and till then are counted by where they are."""
+        jobs, now = self.memory._jobs, self.clock.wall()
         parents = {parent for job in jobs.values() for parent in job.record["parents"]}
         return any(
-            jobs[parent].state == "inactive" and expired(jobs[parent].record, self.clock.wall())
+            jobs[parent].record["retries"] > 0
+            or (jobs[parent].state == "inactive" and expired(jobs[parent].record, now))
             for parent in parents & jobs.keys()
         )
 
-    @invariant()
-    def the_workers_and_the_locks_are_the_same(self) -> None:
-        self.ask("list_workers")
-        assert self.files.list_locks().rows == self.memory.list_locks().rows
 
-
-def test_the_file_backend_answers_like_the_memory_backend() -> None:
+def test_the_file_backend_answers_like_the_memory_backend(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # With several workers the order is exact but for what is in flight, and for a while after a
+    # lost race a claimer picks at random; here it picks the first.
+    monkeypatch.setattr(claims, "_SPREAD", 1)
     run_state_machine_as_test(SameAnswers)

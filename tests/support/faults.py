@@ -71,7 +71,8 @@ class Plan:
 
     def _named(self, call: Call) -> list[str]:
         if call.kind == "write":
-            return [call.path] if os.fstat(call.args[0]).st_size == len(call.args[1]) else []
+            file = os.fstat(call.args[0])
+            return [call.path] if file.st_nlink and file.st_size == len(call.args[1]) else []
         if call.kind not in ("rename", "link"):
             return []
         target = call.args[1]
@@ -89,15 +90,16 @@ class WatchedFilesystem(Filesystem):
     def __init__(self, root: str, *, durable: bool = True, shared: bool = False) -> None:
         super().__init__(root, durable=durable, shared=shared)
         self.kind, self.ordered, self.local = self.mount, self.mount == "ext4", True
+        self._unnamed = self.mount != "nfs"
         self.plan.root = root
         self._begun: set[int] = set()
         for name in CALLS:
             setattr(self, f"sys_{name}", self._watch(name, getattr(self, f"sys_{name}")))
 
     def _watch(self, kind: str, system_call: Callable[..., Any]) -> Callable[..., Any]:
-        def watched(*args: Any) -> Any:
+        def watched(*args: Any, **options: Any) -> Any:
             args = self._halved(args) if kind == "write" else args
-            return self.plan.around(Call(kind, args), lambda: system_call(*args))
+            return self.plan.around(Call(kind, args), lambda: system_call(*args, **options))
 
         return watched
 

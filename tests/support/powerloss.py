@@ -174,8 +174,10 @@ class Tape(Plan):
     def _before(self, call: Call) -> int:
         """The node that a call is going to move away or remove."""
         if call.kind in ("rename", "link", "unlink", "rmdir"):
+            path = call.args[0]
+            look = os.stat if path.startswith("/proc/self/fd/") else os.lstat
             try:
-                return self._nodes[os.lstat(call.args[0]).st_ino]
+                return self._nodes[look(path).st_ino]
             except FileNotFoundError:
                 return -1
         return -1
@@ -183,7 +185,9 @@ class Tape(Plan):
     def _after(self, call: Call, node: int, result: Any) -> Step | None:
         kind, args = call
         if kind == "open":
-            return Step("create", self._new(os.fstat(result).st_ino), target=self._entry(args[0]))
+            made = self._new(os.fstat(result).st_ino)
+            unnamed = args[1] & os.O_TMPFILE == os.O_TMPFILE
+            return None if unnamed else Step("create", made, target=self._entry(args[0]))
         if kind == "write":
             return Step("write", self._nodes[os.fstat(args[0]).st_ino], data=bytes(args[1]))
         if kind == "mkdir":
