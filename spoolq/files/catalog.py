@@ -15,7 +15,7 @@ from spoolq.files.layout import Layout
 from spoolq.files.names import JobName
 from spoolq.files.places import FAILED, FINISHED, Place, Places, active, list_buckets
 from spoolq.files.tokens import Settling, Token, Tokens, parse_settling
-from spoolq.model import State
+from spoolq.model import STATES, State
 
 
 class Found(NamedTuple):
@@ -142,27 +142,42 @@ class Catalog:
     ) -> dict[int, Found]:
         """The jobs of one block in these states, by id: of two files of a job the later one."""
         found: dict[int, Found] = {}
+        for item in self.files(block, running, states, queues):
+            known = found.get(item.name.id)
+            if known is None or item.name.version >= known.name.version:
+                found[item.name.id] = item
+        return found
+
+    def files(
+        self,
+        block: int,
+        running: list[Found] | None = None,
+        states: frozenset[State] = frozenset(STATES),
+        queues: set[str] | None = None,
+    ) -> Iterator[Found]:
+        """Every file of a job of one block, in the order in which jobs move."""
         if "inactive" in states:
             for place in self._places.of_block(block):
                 if queues is None or place.queue in queues:
-                    self._collect(found, place, block)
+                    yield from self._of_bucket(place, block)
         if "active" in states:
             if running is None:
                 running = [item for item in self.active() if names.block_of(item.name.id) == block]
-            for item in running:
-                _keep(found, item)
+            yield from running
         if "finished" in states:
-            self._collect(found, FINISHED, block)
+            yield from self._of_bucket(FINISHED, block)
         if "failed" in states:
-            self._collect(found, FAILED, block)
-        return found
+            yield from self._of_bucket(FAILED, block)
 
-    def _collect(self, found: dict[int, Found], place: Place, block: int) -> None:
-        bucket = place.bucket(self._layout, block)
-        for name in self._fs.list(bucket):
+    def _of_bucket(self, place: Place, block: int) -> Iterator[Found]:
+        return self.of_directory(place, place.bucket(self._layout, block))
+
+    def of_directory(self, place: Place, directory: str) -> Iterator[Found]:
+        """The jobs in one directory of a place."""
+        for name in self._fs.list(directory):
             parsed = names.parse(name)
             if parsed:
-                _keep(found, Found(Token(bucket, name, place), parsed))
+                yield Found(Token(directory, name, place), parsed)
 
     def directories(self, block: int) -> list[str]:
         """The directories in which jobs of this block may lie, but for the active ones."""
@@ -177,11 +192,7 @@ class Catalog:
     def of_worker(self, directory: str) -> Iterator[Found]:
         """The jobs that a worker's directory holds."""
         place = active(directory)
-        path = place.directory(self._layout)
-        for name in self._fs.list(path):
-            parsed = names.parse(name)
-            if parsed:
-                yield Found(Token(path, name, place), parsed)
+        return self.of_directory(place, place.directory(self._layout))
 
     def buckets(self, place: Place) -> Iterator[tuple[int, str]]:
         """(block, directory) of every bucket of a place."""
@@ -214,12 +225,6 @@ def is_number(name: str) -> bool:
 
 def _numbers(found: Iterable[str]) -> Iterator[int]:
     return (int(name) for name in found if name.isascii() and name.isdigit())
-
-
-def _keep(found: dict[int, Found], item: Found) -> None:
-    known = found.get(item.name.id)
-    if known is None or item.name.version >= known.name.version:
-        found[item.name.id] = item
 
 
 def _as_name(change: Settling) -> JobName:

@@ -7,9 +7,13 @@ Whoever remembers which parents are done reads it with the first, at no cost.
 
 from __future__ import annotations
 
+from typing import Final
+
 from spoolq.errors import SpoolUnavailable
 from spoolq.files.fs import Filesystem
 from spoolq.files.names import nonce
+
+_WINDOW: Final = 256
 
 
 class Counter:
@@ -21,19 +25,30 @@ class Counter:
         self._kind = kind
         self._last = ""  # the name as this process saw it last; often still the right one
         self._next = 1
+        self._covered = 0  # numbers below this are skipped after a power loss, if not kept
         self.reopened = 0
 
     def take(self, count: int = 1) -> int:
         """The first of `count` numbers that nobody else gets. Gaps follow when they go unused.
 
-        They are never given out again, also after power loss: on a file system that may keep a
-        later change and lose this one, the directory is synced.
+        They are never given out again, also after power loss. On a file system that may keep a
+        later change and lose this one, the name is synced every `_WINDOW` numbers, and the first
+        opener after a boot skips as many when it finds a number in use that was not taken.
         """
         first = self._move_on(count, 0)
         fs = self._fs
-        if fs.durable and not fs.ordered:
+        if fs.durable and not fs.ordered and first + count > self._covered:
             fs.sync_directory(self._directory)
+            self._covered = first + count + _WINDOW
         return first
+
+    def skip_lost(self, highest: int) -> None:
+        """After a boot: if the highest number in use was not taken, power loss has set the counter
+        back; leave out what may have been given out."""
+        behind = highest + 1 - self.peek()
+        if behind > 0:
+            self._move_on(behind + _WINDOW, 0)
+        self._fs.sync_directory(self._directory)
 
     def reopen(self) -> None:
         """Count one finished job that is unfinished again."""
@@ -61,7 +76,10 @@ class Counter:
     def _look(self) -> None:
         best: tuple[int, int] | None = None
         for _ in range(100):
-            for name in self._fs.list(self._directory):
+            listed = self._fs.list(self._directory)
+            if self._last in listed:
+                return  # nobody has moved it on
+            for name in listed:
                 kind, _, rest = name.partition(".")
                 parts = rest.split(".")
                 if kind == self._kind and len(parts) == 3:

@@ -115,15 +115,7 @@ class Families:
         for queue in self._catalog.queues():
             place = Place("waiting", queue, str(parent))
             for _, bucket in self._catalog.buckets(place):
-                yield from self._of_bucket(bucket, place)
-
-    def _of_bucket(self, bucket: str, place: Place) -> Iterator[Found]:
-        from spoolq.files.tokens import Token
-
-        for name in self._fs.list(bucket):
-            parsed = names.parse(name)
-            if parsed:
-                yield Found(Token(bucket, name, place), parsed)
+                yield from self._catalog.of_directory(place, bucket)
 
     def children(self, parent: int) -> list[int]:
         """The ids of all jobs, in any state, that name this parent [140, 141]."""

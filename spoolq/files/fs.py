@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -68,8 +69,14 @@ class Filesystem:
         self.durable = durable
         self.shared = shared
         self.kind, device = mounted(root)
-        self.ordered = self.kind in _ORDERED or (self.kind == "ext4" and _has_journal(device))
         self.local = self.kind in _LOCAL
+        # A remote one has made a change durable before it answers (`sync` exports).
+        self.ordered = (
+            not self.local
+            or self.kind in _ORDERED
+            or (self.kind == "ext4" and _has_journal(device))
+        )
+        self.boot = boot_id()
         self.file_mode = 0o660 if shared else 0o600
         self.directory_mode = 0o2770 if shared else 0o700
         self.owner: tuple[int, int] | None = None
@@ -176,7 +183,7 @@ class Filesystem:
     def _moved(self, source: str, target: str, error: OSError, *, private: bool) -> bool:
         """What became of a rename that reported an error: the listings say (R5, faults 28, 29)."""
         if self.local and error.errno == errno.ENOENT:
-            # The common case, a lost race, without a listing: no cache lies between us and the disk.
+            # A lost race, the common case, without a listing: no cache lies before this disk.
             if os.path.lexists(target):
                 return True
             if not os.path.lexists(source):
@@ -553,6 +560,16 @@ def mounted(path: str) -> tuple[str, str]:
     except OSError:
         return "", ""
     return kind, device
+
+
+@functools.cache
+def boot_id() -> str:
+    """What identifies this boot of this host; "" where the kernel does not say."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
 
 
 def _has_journal(device: str) -> bool:

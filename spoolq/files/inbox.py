@@ -101,7 +101,7 @@ class Inbox:
         place = self._publisher.place(record, now)
         directory, _, name = path.rpartition("/")
         source = Token(directory, name, Place("inbox"))
-        [token] = self._tokens.supersede([Change(source, record, place, epoch, revision)])
+        token = self._tokens.supersede_one(Change(source, record, place, epoch, revision))
         if token is None:
             return False
         self._publisher.settle_in(token, record, now)

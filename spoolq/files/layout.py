@@ -218,6 +218,7 @@ def _make_counters(fs: Filesystem) -> None:
     fs.mkdir(staged)
     for kind in COUNTERS:
         fs.create(f"{staged}/{kind}.1.0.{names.nonce()}", b"", sync=False)
+    fs.create(f"{staged}/boot.{fs.boot}", b"", sync=False)  # nothing to recover yet
     fs.sync_directory(staged)
     try:
         fs.publish_directory(staged, target)

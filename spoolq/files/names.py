@@ -30,8 +30,9 @@ one such directory, and must stay below 200 µs."""
 _PLAIN: Final = frozenset(string.ascii_letters + string.digits + "_-")
 _LONGEST: Final = 100  # of an encoded string; a name has to fit into 255 bytes beside its numbers
 _NAME: Final = re.compile(
-    r"([0-9]{1,19})\.([0-9]{1,9})\.([0-9]{1,9})\.([0-9a-z]{1,32})"
-    r"(?:\.d(-?[0-9]{1,18}))?(?:\.x(-?[0-9]{1,18}))?(?:\.s(-?[0-9]{1,18}))?(?:\.f(-?[0-9]{1,18}))?"
+    r"(0|[1-9][0-9]{0,18})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.([0-9a-z]{1,32})"
+    r"(?:\.d(0|-?[1-9][0-9]{0,17}))?(?:\.x(0|-?[1-9][0-9]{0,17}))?"
+    r"(?:\.s(0|-?[1-9][0-9]{0,17}))?(?:\.f(0|-?[1-9][0-9]{0,17}))?"
     r"(?:\.p([0-9a-f]{10}))?"
     r"\.([A-Za-z0-9_%~-]{1,140})\.json",
     re.ASCII,

@@ -16,6 +16,8 @@ first job of its bucket goes there.
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -78,13 +80,24 @@ FINISHED: Final = Place("finished")
 FAILED: Final = Place("failed")
 
 
+_CODE: Final = re.compile(
+    r"(ready|delayed|waiting)\+([A-Za-z0-9_%~-]+)\+(0|-?[1-9][0-9]{0,18})"
+    r"(?:\+(b[0-9]+-[0-9]+-[0-9a-z]+))?",
+    re.ASCII,
+)
+_ACTIVE: Final = re.compile(r"active\+([0-9]+-[0-9a-f]+)", re.ASCII)
+
+
+@functools.lru_cache(_REMEMBERED)
 def parse_code(code: str) -> Place | None:
     """The place with this code; None for what is none."""
-    kind, *rest = code.split("+")
-    if kind in ("ready", "delayed", "waiting") and len(rest) in (2, 3) and all(rest):
-        return Place(kind, *rest)
-    if kind == "active" and len(rest) == 1:
-        return Place("active", "", rest[0])
+    found = _CODE.fullmatch(code)
+    if found:
+        kind, queue, key, batch = found.groups(default="")
+        return Place(kind, queue, key, batch)
+    found = _ACTIVE.fullmatch(code)
+    if found:
+        return Place("active", "", found[1])
     return {"finished": FINISHED, "failed": FAILED}.get(code)
 
 

@@ -226,10 +226,16 @@ def _count(value: Any) -> int:
 
 
 def _parents(value: Any) -> list[int]:
-    for parent in _list(value):
-        if type(parent) is not int or abs(parent) > MAX_ID:
-            raise InvalidType(f"{parent!r:.40} is no id")
+    if not _are_ids(value):
+        raise InvalidType(f"{value!r:.40} is no list of ids")
     return value  # type: ignore[no-any-return]
+
+
+def _are_ids(value: Any) -> bool:
+    return type(value) is list and (
+        not value
+        or ({*map(type, value)} == {int} and min(value) >= -MAX_ID and max(value) <= MAX_ID)
+    )
 
 
 _FIELDS: Final[dict[str, Callable[[Any], Any]]] = {
@@ -291,7 +297,7 @@ def _plain(value: Record) -> bool:
         and type(value["retries"]) is int
         and value["retries"] >= 0
         and type(value["lax"]) is bool
-        and value["parents"] == []
+        and _are_ids(value["parents"])
         and type(value["notes"]) is dict
         and value["timeout"] is value["exit"] is value["expires"] is value["retried"] is None
         and value["started"] is value["finished"] is value["worker"] is None

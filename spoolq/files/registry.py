@@ -24,7 +24,7 @@ from spoolq.errors import JobCorrupt
 from spoolq.files import names, records
 from spoolq.files.catalog import Catalog
 from spoolq.files.counters import Counter
-from spoolq.files.fs import Filesystem
+from spoolq.files.fs import Filesystem, boot_id
 from spoolq.files.layout import Layout
 from spoolq.model import JSON, WorkerInfo
 
@@ -274,7 +274,7 @@ def this_process() -> dict[str, Any]:
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "start": start_time(os.getpid()),
-        "boot": _boot(),
+        "boot": boot_id(),
         "namespace": _namespace(),
     }
 
@@ -287,15 +287,6 @@ def start_time(pid: int) -> int | None:
     except OSError:
         return None
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
-
-
-@cache
-def _boot() -> str:
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
 
 
 @cache

@@ -6,7 +6,7 @@ the next one. Nothing here is needed for what was acknowledged to be safe: only 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 from spoolq.errors import JobCorrupt
@@ -22,7 +22,7 @@ from spoolq.files.publish import Publisher
 from spoolq.files.registry import Registry
 from spoolq.files.settle import Settler
 from spoolq.files.tokens import Token, Tokens, parse_settling
-from spoolq.model import FOREGROUND_QUEUE, STUCK, WORKER_GONE
+from spoolq.model import FOREGROUND_QUEUE, STATES, STUCK, WORKER_GONE
 from spoolq.transitions import Backoff
 
 _LEFTOVER: Final = 3600.0  # seconds after which a private file belongs to nobody any more
@@ -78,6 +78,34 @@ class Repairer:
         self.remove_old(now, remove_after)
         self.remove_empty_places()
         self.collect_leftovers()
+
+    def recover_from_power_loss(self, now: float) -> int:
+        """What power loss leaves where changes survive in any order: an old file of a job back in
+        its place beside the new one. The later revision is the job; the others are dropped.
+
+        The highest id in use.
+        """
+        highest = 0
+        self.complete_changes(now)
+        running: dict[int, list[Found]] = {}
+        for item in self._catalog.active():
+            running.setdefault(names.block_of(item.name.id), []).append(item)
+        for block in self._catalog.blocks(STATES, None):
+            files: dict[int, list[Found]] = {}
+            for found in self._catalog.files(block, running.get(block, [])):
+                files.setdefault(found.name.id, []).append(found)
+            highest = max([highest, *files])
+            for copies in files.values():
+                latest = max(copies, key=lambda found: found.name.version)
+                for found in copies:
+                    if found is not latest:
+                        self._drop(found)
+        return highest
+
+    def _drop(self, found: Found) -> None:
+        gone = f"{self._layout.trash}/{found.token.name}.{names.nonce()}"
+        if self._fs.move(found.token.path, gone):
+            self._fs.sync_directory(found.token.directory)
 
     def complete_changes(self, now: float) -> None:
         """Changes committed and not completed: `.old` with `.new`, or an `.old` that is left."""
@@ -169,7 +197,7 @@ class Repairer:
             oldest = self._census.ask(directory, oldest_end)
             if oldest is None or oldest > limit:
                 continue
-            for found in self._of_bucket(directory, FINISHED):
+            for found in self._catalog.of_directory(FINISHED, directory):
                 at = found.name.finished
                 if at is None or at > limit:
                     continue
@@ -182,7 +210,7 @@ class Repairer:
         limit = names.micros(now)
         for place, directory in list(self._census.inactive()):
             if any(at <= limit for _, at in self._census.ask(directory, count).expiries):
-                for found in self._of_bucket(directory, place):
+                for found in self._catalog.of_directory(place, directory):
                     if found.expired(now):
                         self._settler.discard(found, now)
 
@@ -196,7 +224,7 @@ class Repairer:
             oldest = None if place.kind == "waiting" else self._census.ask(directory, oldest_due)
             if oldest is None or oldest >= limit:
                 continue
-            for found in self._of_bucket(directory, place):
+            for found in self._catalog.of_directory(place, directory):
                 due = found.name.due
                 if due is None or due >= limit:
                     continue
@@ -204,12 +232,6 @@ class Repairer:
                 if record is not None and self._families.blocking(record, now) is None:
                     stuck += self._settler.fail_stuck(found, record, STUCK, now)
         return stuck
-
-    def _of_bucket(self, directory: str, place: Place) -> Iterator[Found]:
-        for name in self._fs.list(directory):
-            parsed = names.parse(name)
-            if parsed:
-                yield Found(Token(directory, name, place), parsed)
 
     # -- backstops -------------------------------------------------------------------------------
 

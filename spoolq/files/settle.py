@@ -80,7 +80,7 @@ class Settler:
             self._claims.clear()
         self._claims[claim.record["id"]] = claim
 
-    def _mine(self, outcome: Outcome, lost: Claim | None) -> Claim | None:
+    def _running(self, outcome: Outcome, lost: Claim | None) -> Claim | None:
         """The running attempt that this outcome is of; None when it is not the running one.
 
         `lost` is the claim whose name was found changed: by a note it keeps its epoch, by
@@ -109,34 +109,44 @@ class Settler:
 
     def settle(self, outcomes: Sequence[Outcome], now: float, backoff: Backoff) -> list[bool]:
         """Commit how these attempts ended, durable together; False for each that is not running."""
-        answers = [False] * len(outcomes)
         first: dict[int, int] = {}
         for index, outcome in enumerate(outcomes):
             first.setdefault(outcome.id, index)  # the first outcome of an attempt counts
-        pending = {index: outcomes[index] for index in first.values()}
-        lost: dict[int, Claim] = {}
-        while pending:
-            claims = {
-                index: claim
-                for index, outcome in pending.items()
-                if (claim := self._mine(outcome, lost.get(index)))
-            }
-            changes = {
-                index: _ended(claim, outcomes[index], now, backoff)
-                for index, claim in claims.items()
-            }
-            if not changes:
-                break
-            tokens = self._tokens.supersede(list(changes.values()))
-            for (index, change), token in zip(changes.items(), tokens, strict=True):
-                self._claims.pop(change.record["id"], None)
-                if token:
-                    answers[index] = True
-                    self._after(change, token, now)
-            # RACE: a note may have given the file another name under the same claim: look again.
-            lost = {index: claims[index] for index in changes if not answers[index]}
-            pending = {index: pending[index] for index in lost}
+        claims = {
+            index: claim
+            for index in first.values()
+            if (claim := self._running(outcomes[index], None))
+        }
+        changes = [_ended(claim, outcomes[index], now, backoff) for index, claim in claims.items()]
+        answers = [False] * len(outcomes)
+        for (index, claim), change, token in zip(
+            claims.items(), changes, self._tokens.supersede(changes), strict=True
+        ):
+            if token:
+                self._settled(change, token, now)
+            answers[index] = bool(token) or self._settle(outcomes[index], claim, now, backoff)
         return answers
+
+    def settle_one(self, outcome: Outcome, now: float, backoff: Backoff) -> bool:
+        """`settle` for one outcome."""
+        return self._settle(outcome, None, now, backoff)
+
+    def _settle(self, outcome: Outcome, lost: Claim | None, now: float, backoff: Backoff) -> bool:
+        while True:
+            claim = self._running(outcome, lost)
+            if claim is None:
+                self._claims.pop(outcome.id, None)
+                return False
+            change = _ended(claim, outcome, now, backoff)
+            token = self._tokens.supersede_one(change)
+            if token:
+                self._settled(change, token, now)
+                return True
+            lost = claim  # RACE: a note may have renamed the file under the same claim
+
+    def _settled(self, change: Change, token: Token, now: float) -> None:
+        self._claims.pop(change.record["id"], None)
+        self._after(change, token, now)
 
     def _after(self, change: Change, token: Token, now: float) -> None:
         """What follows from a committed change: children, and claimers who keep listings."""
@@ -218,7 +228,7 @@ class Settler:
                 return True
 
     def _apply(self, change: Change, now: float) -> bool:
-        [token] = self._tokens.supersede([change])
+        token = self._tokens.supersede_one(change)
         if token is None:
             return False
         id_ = change.record["id"]

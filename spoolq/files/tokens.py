@@ -101,38 +101,46 @@ class Tokens:
                 continue
             return Token(bucket, name, place) if moved else None
 
-    def supersede(self, changes: Sequence[Change]) -> list[Token | None]:
-        """Make changes of content, durable together; None for each that was fenced off.
+    def supersede_one(self, change: Change) -> Token | None:
+        """Make a change of content; None when it was fenced off.
 
-        After return every change that was made survives power loss. A disk that refuses before
-        the commit leaves the job as it was; after it, repair or the next reader completes it.
+        After return it survives power loss. A disk that refuses before the commit leaves the job
+        as it was; after it, repair or the next reader completes it.
         """
+        fs, nonce = self._fs, names.nonce()
+        stem = self._stem(change, nonce)
+        data = records.encode(change.record)
+        # CRASH: dying after this leaves a `.new` alone: never decided, collected by repair.
+        fs.create(f"{stem}.new", data, urgent=True)
+        if not self._commit(change, stem):
+            return None
+        # CRASH: from here on `.old` and `.new` are both there; anybody can go on. Power loss may
+        # keep what follows and lose the commit, where changes survive in any order: then the old
+        # file is back beside the new one, and the first opener after the boot drops it.
+        token = self._publish(change, stem, nonce, data)
+        fs.sync_directory(token.directory)
+        fs.unlink(f"{stem}.old")
+        return token
+
+    def supersede(self, changes: Sequence[Change]) -> list[Token | None]:
+        """`supersede_one` for several changes, made durable together: two syncs for all."""
         fs = self._fs
-        nonces = [names.nonce() for _ in changes]
-        stems = [self._stem(change, nonce) for change, nonce in zip(changes, nonces, strict=True)]
-        contents = [records.encode(change.record) for change in changes]
-        alone = len(changes) == 1
-        for stem, data in zip(stems, contents, strict=True):
-            # CRASH: dying here leaves a `.new` alone: never decided, collected by repair.
-            fs.create(f"{stem}.new", data, sync=alone, urgent=True)
-        if fs.durable and not alone:
-            fs.sync_files([f"{stem}.new" for stem in stems])
-        committed = [
-            self._commit(change, stem) for change, stem in zip(changes, stems, strict=True)
-        ]
-        if any(committed):
-            self._sync_commit()
-        # CRASH: from here on `.old` and `.new` are both there; anybody can go on.
+        staged = []
+        for change in changes:
+            nonce = names.nonce()
+            stem, data = self._stem(change, nonce), records.encode(change.record)
+            staged.append((change, stem, nonce, data))
+        for _, stem, _, data in staged:
+            fs.create(f"{stem}.new", data, sync=False, urgent=True)
+        fs.sync_files([f"{stem}.new" for _, stem, _, _ in staged])
+        committed = [self._commit(change, stem) for change, stem, _, _ in staged]
         tokens = [
-            self._publish(change, stem, nonce, data) if won else None
-            for change, stem, nonce, data, won in zip(
-                changes, stems, nonces, contents, committed, strict=True
-            )
+            self._publish(*parts) if won else None
+            for parts, won in zip(staged, committed, strict=True)
         ]
-        if fs.durable:
-            for directory in {token.directory for token in tokens if token}:
-                fs.sync_directory(directory)
-        for stem, token in zip(stems, tokens, strict=True):
+        for directory in {token.directory for token in tokens if token}:
+            fs.sync_directory(directory)
+        for (_, stem, _, _), token in zip(staged, tokens, strict=True):
             if token:
                 fs.unlink(f"{stem}.old")
         return tokens
@@ -146,12 +154,6 @@ class Tokens:
             return True
         self._fs.unlink(f"{stem}.new")  # fenced: the job is somebody else's now
         return False
-
-    def _sync_commit(self) -> None:
-        # SYNC: where changes of names survive in any order, the new file must not survive
-        # without the commit: the old one would be back in its place, beside it.
-        if not self._fs.ordered:
-            self._fs.sync_directory(self._layout.settling)
 
     def _publish(self, change: Change, stem: str, nonce: str, data: bytes) -> Token:
         if self.before_publish:
@@ -190,7 +192,6 @@ class Tokens:
         data = self._fs.read(f"{stem}.new", records.MAX_SIZE)
         if data is not None:
             record = records.decode(data)
-            self._sync_commit()  # who committed may not have come so far
             if self.before_publish:
                 old = Token(self._layout.settling, name, change.place)
                 self.before_publish(old, change.place)

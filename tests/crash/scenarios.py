@@ -147,12 +147,14 @@ def dequeue(**options: Any) -> Act:
 
 def finish(world: World) -> bool:
     """Finish what was claimed."""
-    return world.backend.finish_job(world.memo["claimed"], world.memo["retries"], {"answer": 42})
+    id_, retries = world.memo.get("claimed", 1), world.memo.get("retries", 0)
+    return world.backend.finish_job(id_, retries, {"answer": 42})
 
 
 def fail(world: World) -> bool:
     """Fail what was claimed."""
-    return world.backend.fail_job(world.memo["claimed"], world.memo["retries"], "broken")
+    id_, retries = world.memo.get("claimed", 1), world.memo.get("retries", 0)
+    return world.backend.fail_job(id_, retries, "broken")
 
 
 def finish_all(world: World) -> list[bool]:

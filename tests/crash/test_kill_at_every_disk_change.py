@@ -13,27 +13,117 @@ import signal
 import traceback
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NoReturn
 
 import pytest
 
-from tests.crash.scenarios import SCENARIOS, Act, Scenario
+from tests.crash.conftest import Count
+from tests.crash.scenarios import SCENARIOS, Act, Scenario, look, repair
 from tests.crash.trial import Fault, Ground, open_spool, perform, verify
-from tests.support.faults import SYNCS, Call, Kill, Plan
+from tests.support.faults import SYNCS, Call, Death, Die, Kill, Mount, Plan, When
 
-When = Literal["before", "after"]
-NEVER = 1_000_000
+every_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda item: item.name)
+every_mount = pytest.mark.parametrize("mount", ["ext4", "nfs"])
 
 
-def changes(ground: Ground, durability: str = "none") -> list[Call]:
+@every_scenario
+def test_killed_before_any_change_it_has_happened_or_it_has_not(
+    scenario: Scenario, scratch: Path, count: Count
+) -> None:
+    # What is on the disk before a change is what was there after the one before it.
+    ground = Ground(scenario, scratch)
+    last = len(changes(ground))
+
+    for at in range(1, last + 1):
+        verify(ground, killed(ground, Kill(at, "before")))
+    verify(ground, killed(ground, Kill(last, "after")))
+
+    count("kills", last + 1)
+
+
+@pytest.mark.slow
+@every_mount
+@every_scenario
+def test_killed_before_or_after_any_change_on_any_file_system(
+    scenario: Scenario, mount: Mount, scratch: Path, count: Count
+) -> None:
+    ground = Ground(scenario, scratch)
+    last = len(changes(ground, mount=mount))
+    moments: list[When] = ["before", "after"]
+
+    for at in range(1, last + 1):
+        for when in moments:
+            verify(ground, killed(ground, Kill(at, when), mount=mount))
+
+    count("kills", 2 * last)
+
+
+@every_mount
+def test_durability_adds_syncs_and_no_other_change(mount: Mount, scratch: Path) -> None:
+    for scenario in SCENARIOS:
+        ground = Ground(scenario, scratch / scenario.name)
+
+        kinds = [
+            [call.kind for call in changes(ground, mount=mount, durability=durability)]
+            for durability in ("none", "full")
+        ]
+
+        assert kinds[0] == kinds[1], scenario.name
+
+
+REPAIRS = [item for item in SCENARIOS if item.name.startswith("repair")]
+
+
+@pytest.mark.parametrize("scenario", REPAIRS, ids=lambda item: item.name)
+def test_what_a_repairer_leaves_when_it_is_killed_the_next_one_completes(
+    scenario: Scenario, scratch: Path, count: Count
+) -> None:
+    ground = Ground(scenario, scratch)
+    last = len(changes(ground))
+
+    for at in range(1, last + 1):
+        first = killed(ground, Kill(at, "before"))
+        # Of what is left to do the second one does about half.
+        second = dies(ground, first.root, repair, 1 + (last - at) // 2)
+        verify(ground, Fault(first.root, first.answers, [*first.born, *second.born]))
+
+    count("kills of two repairers", last)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("act", [repair, look], ids=["repair", "look"])
+@every_scenario
+def test_whoever_continues_after_a_kill_may_be_killed_at_any_change(
+    scenario: Scenario, act: Act, scratch: Path, count: Count
+) -> None:
+    ground, total = Ground(scenario, scratch), 0
+
+    for at in range(1, len(changes(ground)) + 1):
+        first = killed(ground, Kill(at, "before"))
+        died, then = True, 0
+        while died and os.path.exists(f"{first.root}/FORMAT"):
+            then += 1
+            root = ground.copy(first.root)
+            second = dies(ground, root, act, then)
+            died = second.died
+            verify(ground, Fault(root, first.answers, [*first.born, *second.born]))
+        total += then
+
+    count("kills of a second process", total)
+
+
+# -- killing -------------------------------------------------------------------------------------
+
+
+def changes(ground: Ground, *, mount: Mount = "ext4", durability: str = "none") -> list[Call]:
     """The calls that change the disk while nothing goes wrong."""
     plan, clock, root = Plan(), ground.now(), ground.copy()
-    backend = open_spool(root, ground.scenario, clock, plan, durability=durability)
-    perform(ground.world(backend, clock, root), ground.scenario.acts, lambda *_: None)
+    backend = open_spool(root, ground.scenario, clock, plan, mount=mount, durability=durability)
+    perform(ground.world(backend, clock, root), ground.scenario.acts, lambda _: None)
     return [call for call in plan.calls if call.kind not in SYNCS]
 
 
-def killed(ground: Ground, at: int, when: When, acts: tuple[Act, ...] | None = None) -> Fault:
+def killed(ground: Ground, plan: Kill, *, mount: Mount = "ext4") -> Fault:
     """Act in a child that is killed at a change, and say what it answered until then."""
     root = ground.copy()
     reader, writer = os.pipe()
@@ -41,51 +131,43 @@ def killed(ground: Ground, at: int, when: When, acts: tuple[Act, ...] | None = N
         warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside a runner's threads
         child = os.fork()
     if child == 0:
-        os.close(reader)
-        _live(ground, root, Kill(at, when), acts or ground.scenario.acts, writer)
+        _live(ground, root, plan, mount, writer)
     os.close(writer)
     with open(reader, encoding="utf-8") as pipe:
         told = [json.loads(line) for line in pipe]
     _, status = os.waitpid(child, 0)
     errors = [item["error"] for item in told if "error" in item]
     assert not errors, errors[0]
-    assert at == NEVER or os.WTERMSIG(status) == signal.SIGKILL, f"was not killed: {status}"
+    assert os.WIFSIGNALED(status), "it ended before it was killed"
+    assert os.WTERMSIG(status) == signal.SIGKILL
     answers = [item["answer"] for item in told if "answer" in item]
     return Fault(root, answers, [item["born"] for item in told if "born" in item])
 
 
-def _live(ground: Ground, root: str, plan: Kill, acts: tuple[Act, ...], writer: int) -> None:
+def _live(ground: Ground, root: str, plan: Kill, mount: Mount, writer: int) -> NoReturn:
     """The life of the child."""
 
     def tell(**said: Any) -> None:
         os.write(writer, json.dumps(said).encode() + b"\n")
 
     plan.note_birth = lambda path: tell(born=path)  # type: ignore[method-assign]
-    clock = ground.now()
+    try:
+        clock = ground.now()
+        backend = open_spool(root, ground.scenario, clock, plan, mount=mount)
+        world = ground.world(backend, clock, root)
+        perform(world, ground.scenario.acts, lambda answer: tell(answer=answer))
+    except BaseException:  # noqa: BLE001  # the parent raises it
+        tell(error=traceback.format_exc())
+    finally:
+        os._exit(0)
+
+
+def dies(ground: Ground, root: str, act: Act, at: int) -> Die:
+    """Act in a spool and die at a change, within this process: cheaper, and as dead."""
+    plan, clock = Die(at), ground.now(ground.scenario.later)
     try:
         backend = open_spool(root, ground.scenario, clock, plan)
-        world = ground.world(backend, clock, root)
-        perform(world, acts, lambda _, answer: tell(answer=answer))
-    except BaseException:
-        tell(error=traceback.format_exc())
-    os._exit(0)
-
-
-def test_kill(tmp_path: Path) -> None:
-    total = 0
-    for scenario in SCENARIOS:
-        (tmp_path/scenario.name).mkdir()
-        ground = Ground(scenario, tmp_path/scenario.name)
-        n = len(changes(ground))
-        bad = []
-        for k in range(1, n+1):
-            for when in ("before", "after") if k == n else ("before",):
-                total += 1
-                fault = killed(ground, k, when)
-                try:
-                    verify(ground, fault)
-                except Exception as e:
-                    bad.append((k, when, len(fault.answers), e))
-        print(scenario.name, n, "BAD" if bad else "ok", flush=True)
-        for b in bad[:2]: print("   ", b[:3], type(b[3]).__name__, str(b[3])[:1500])
-    print(total)
+        act(ground.world(backend, clock, root))
+    except Death:
+        plan.died = True
+    return plan

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ class Ground:
 
     def __init__(self, scenario: Scenario, directory: Path) -> None:
         self.scenario = scenario
+        directory.mkdir(exist_ok=True)
         self._directory = directory
         self._base = directory / "base"
         self._trials = 0
@@ -79,14 +80,19 @@ class Ground:
             self.memo = world.memo
             self.born = plan.born
 
-    def copy(self) -> str:
-        """The root of a fresh copy."""
+    def copy(self, base: str = "") -> str:
+        """The root of a fresh copy, of another spool if one is given."""
+        root = f"{self.place()}/spool"
+        if base or not self.scenario.fresh:
+            shutil.copytree(base or self._base, root)
+        return root
+
+    def place(self) -> str:
+        """A new empty directory, for one spool."""
         self._trials += 1
-        root = self._directory / f"trial-{self._trials}" / "spool"
-        root.parent.mkdir()
-        if not self.scenario.fresh:
-            shutil.copytree(self._base, root)
-        return str(root)
+        directory = self._directory / f"trial-{self._trials}"
+        directory.mkdir()
+        return str(directory)
 
     def world(self, backend: Backend, clock: FakeClock, root: str) -> World:
         """A world on a copy, with what the preparation has left in the memo."""
@@ -97,10 +103,10 @@ class Ground:
         return FakeClock(self.clock.wall() + seconds)
 
 
-def perform(world: World, acts: Sequence[Act], tell: Callable[[int, Any], None]) -> None:
+def perform(world: World, acts: Sequence[Act], tell: Callable[[Any], None]) -> None:
     """Act, and tell the answer of each act as soon as it is there."""
-    for index, act in enumerate(acts):
-        tell(index, plain(act(world)))
+    for act in acts:
+        tell(plain(act(world)))
 
 
 def plain(answer: Any) -> Any:
@@ -115,7 +121,7 @@ def right(scenario: Scenario, acts: tuple[Act, ...], prepare: Act | None = None)
     world = World(MemoryBackend(clock=clock, **scenario.options), clock)
     (prepare or scenario.prepare)(world)
     answers: list[Any] = []
-    perform(world, acts, lambda _, answer: answers.append(answer))
+    perform(world, acts, answers.append)
     clock.advance(scenario.later)
     world.backend.repair()
     seen = sight(world.backend, gaps=scenario.gaps)
@@ -182,9 +188,31 @@ def verify(ground: Ground, fault: Fault) -> None:
     check(ground, fault, allowed)
 
 
-def check(ground: Ground, fault: Fault, allowed: list[Right]) -> None:
+def verify_together(ground: Ground, fault: Fault, begun: int) -> None:
+    """Assert that a spool is right when an act was begun, met with a fault, and was done again.
+
+    It was act number `begun`, which may have happened the first time or not; all acts that
+    follow have been done as well. Who answered False has not changed anything that has to last.
+    """
+    scenario = replace(ground.scenario, gaps=True, piecemeal=True)
+    acts, allowed = scenario.acts, []
+    for before in (begun, begun + 1):
+        last = len(acts)
+        allowed.append(right(scenario, (*acts[:before], *acts[begun:])))
+        while fault.power_loss and last and not (fault.answers[last - 1] and scenario.lasts(last - 1)):
+            last -= 1
+            done = acts[:last] if last <= begun else (*acts[:before], *acts[begun:last])
+            allowed.append(right(scenario, done))
+    if scenario.also:
+        allowed.append(right(scenario, (), scenario.also))
+    check(ground, fault, allowed, scenario)
+
+
+def check(
+    ground: Ground, fault: Fault, allowed: list[Right], scenario: Scenario | None = None
+) -> None:
     """Repair what a fault has left, and assert that it is one of what is allowed."""
-    scenario, root, plan = ground.scenario, fault.root, Plan()
+    scenario, root, plan = scenario or ground.scenario, fault.root, Plan()
     clock = ground.now(scenario.later)
 
     def reopened() -> FileBackend:

@@ -7,6 +7,7 @@ short write, and death between the two, happen to every one.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Callable
@@ -19,8 +20,14 @@ CALLS: Final = (
     "utime", "fallocate", "syncfs",
 )  # fmt: skip
 SYNCS: Final = frozenset({"fsync", "syncfs"})
-# Their reply can be lost by a server that executed them.
-NAMES: Final = frozenset({"rename", "link", "unlink", "mkdir", "rmdir"})
+# What a server answers that executed a call, lost the reply, and is asked again.
+AGAIN: Final = {
+    "rename": errno.ENOENT,
+    "link": errno.EEXIST,
+    "unlink": errno.ENOENT,
+    "mkdir": errno.EEXIST,
+    "rmdir": errno.ENOENT,
+}
 ENDLESS: Final = 20_000
 """Calls after which an operation is taken to be in an endless loop."""
 
@@ -91,6 +98,7 @@ class WatchedFilesystem(Filesystem):
         super().__init__(root, durable=durable, shared=shared)
         self.kind, self.ordered, self.local = self.mount, self.mount == "ext4", True
         self._unnamed = self.mount != "nfs"
+        self.boot = f"{id(self.plan):x}"  # whoever opens the spool under another plan has rebooted
         self.plan.root = root
         self._begun: set[int] = set()
         for name in CALLS:
@@ -122,13 +130,15 @@ def watched(plan: Plan, mount: Mount = "ext4") -> type[Filesystem]:
     return type("Watched", (WatchedFilesystem,), {"plan": plan, "mount": mount})
 
 
+When = Literal["before", "after"]
+
 # -- plans ---------------------------------------------------------------------------------------
 
 
 class Kill(Plan):
     """SIGKILL to this process just before, or just after, the k-th change of the disk."""
 
-    def __init__(self, at: int, when: Literal["before", "after"]) -> None:
+    def __init__(self, at: int, when: When) -> None:
         super().__init__()
         self._left = at
         self._when = when
@@ -157,6 +167,7 @@ class Die(Plan):
     def __init__(self, at: int) -> None:
         super().__init__()
         self._left = at
+        self.died = False
 
     def perform(self, call: Call, execute: Callable[[], Any]) -> Any:
         """Count, and raise from the k-th change on."""
@@ -187,9 +198,10 @@ class Refuse(Plan):
 
 
 class LoseReply(Plan):
-    """The k-th change of a name is executed and then reported as failed with this error."""
+    """The k-th change of a name is executed and then reported as failed: with this error, or as
+    the same call done twice would be."""
 
-    def __init__(self, at: int, error: int) -> None:
+    def __init__(self, at: int, error: int | None = None) -> None:
         super().__init__()
         self._left = at
         self._error = error
@@ -198,9 +210,10 @@ class LoseReply(Plan):
     def perform(self, call: Call, execute: Callable[[], Any]) -> Any:
         """Count, execute, and lie when it is time."""
         result = super().perform(call, execute)
-        if call.kind in NAMES:
+        if call.kind in AGAIN:
             self._left -= 1
             if self._left == 0:
                 self.hit = call
-                raise OSError(self._error, os.strerror(self._error))
+                error = self._error or AGAIN[call.kind]
+                raise OSError(error, os.strerror(error))
         return result

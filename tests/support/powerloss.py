@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from tests.support.faults import SYNCS, Call, Plan
+from tests.support.faults import SYNCS, Call, Death, Plan
 
 ROOT: Final = 0  # the directory that holds the spool
 
@@ -131,8 +131,8 @@ class Tape(Plan):
         super().__init__()
         self.steps: list[Step] = []
         self.base = Image()
-        self.dead_at = 0
-        """The call at which the recorded process dies; 0 for never."""
+        self.dies_in = 0
+        """After so many changes, this one included, the process dies; 0 for never."""
         self._nodes: dict[int, int] = {os.stat(directory).st_ino: ROOT}
         self._last = ROOT
         self._load(directory, ROOT)
@@ -160,6 +160,10 @@ class Tape(Plan):
 
     def perform(self, call: Call, execute: Callable[[], Any]) -> Any:
         """Execute and write down. Syncs are only written down."""
+        if self.dies_in == 1:
+            raise Death
+        if self.dies_in and call.kind not in SYNCS:
+            self.dies_in -= 1
         if call.kind in SYNCS:
             node = self._nodes[os.fstat(call.args[0]).st_ino]
             self.steps.append(Step("syncfs" if call.kind == "syncfs" else "sync", node))

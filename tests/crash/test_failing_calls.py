@@ -1,0 +1,108 @@
+"""A disk that refuses one call, or every call from one on, and a server that loses a reply.
+
+An operation that meets with a refusal either raises SpoolUnavailable or answers; the job is as
+it was before or as it is after, repair finds nothing it cannot handle, and no file stays open.
+A reply that was lost is not even noticed: the operation answers what is true.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spoolq.errors import SpoolUnavailable
+from tests.crash.conftest import Count
+from tests.crash.scenarios import SCENARIOS, Scenario
+from tests.crash.trial import Fault, Ground, descriptors, open_spool, perform, verify
+from tests.support.faults import LoseReply, Mount, Plan, Refuse
+
+every_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda item: item.name)
+ERRORS = [errno.EIO, errno.ENOSPC, errno.EACCES, errno.ESTALE]
+
+
+@every_scenario
+def test_a_call_that_fails_once_leaves_the_job_before_or_after(
+    scenario: Scenario, scratch: Path, count: Count
+) -> None:
+    count("refused calls", refuse_each(Ground(scenario, scratch), errno.EIO, lasting=False))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mount", ["ext4", "btrfs", "nfs"])
+@pytest.mark.parametrize("lasting", [False, True], ids=["once", "from-then-on"])
+@pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
+@every_scenario
+def test_a_disk_that_refuses_leaves_the_job_before_or_after(
+    scenario: Scenario, error: int, lasting: bool, mount: Mount, scratch: Path, count: Count
+) -> None:
+    ground = Ground(scenario, scratch)
+
+    count("refused calls", refuse_each(ground, error, lasting=lasting, mount=mount))
+
+
+@every_scenario
+def test_a_lost_reply_changes_no_answer(scenario: Scenario, scratch: Path, count: Count) -> None:
+    # Servers lose replies, local file systems do not.
+    ground, at = Ground(scenario, scratch), 0
+
+    while True:
+        plan = LoseReply(at + 1)
+        root, answers, refused = acted(ground, plan, mount="nfs")
+        if plan.hit is None:
+            break
+        at += 1
+        assert refused is None, f"{plan.hit} was executed: {refused!r}"
+        verify(ground, Fault(root, answers, plan.born))
+
+    count("lost replies", at)
+
+
+@every_scenario
+def test_an_error_for_what_was_executed_leaves_the_job_before_or_after(
+    scenario: Scenario, scratch: Path, count: Count
+) -> None:
+    ground, at = Ground(scenario, scratch), 0
+
+    while True:
+        plan = LoseReply(at + 1, errno.EIO)
+        root, answers, _ = acted(ground, plan, mount="nfs")
+        if plan.hit is None:
+            break
+        at += 1
+        verify(ground, Fault(root, answers, plan.born))
+
+    count("lost replies", at)
+
+
+def refuse_each(ground: Ground, error: int, *, lasting: bool, mount: Mount = "ext4") -> int:
+    """Let every call fail in turn, and assert that nothing is lost; how many there were."""
+    at = 0
+    while True:
+        open_before = descriptors()
+        plan = Refuse(at + 1, error, lasting=lasting)
+        root, answers, refused = acted(ground, plan, mount=mount)
+        if plan.hit is None:
+            return at
+        at += 1
+        assert descriptors() == open_before, f"{plan.hit} leaves a file open"
+        if plan.hit.kind == "fsync":
+            assert refused, f"{plan.hit} failed, and {answers} was answered"
+        if os.path.isdir(root):
+            verify(ground, Fault(root, answers, plan.born))
+
+
+def acted(
+    ground: Ground, plan: Plan, *, mount: Mount
+) -> tuple[str, list[Any], SpoolUnavailable | None]:
+    """Act on a copy until something is refused; the root, the answers, and the refusal."""
+    root, clock, answers = ground.copy(), ground.now(), list[Any]()
+    try:
+        backend = open_spool(root, ground.scenario, clock, plan, durability="full", mount=mount)
+        perform(ground.world(backend, clock, root), ground.scenario.acts, answers.append)
+    except SpoolUnavailable as refusal:
+        return root, answers, refusal
+    return root, answers, None
