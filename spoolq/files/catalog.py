@@ -13,8 +13,8 @@ from spoolq.files import names
 from spoolq.files.fs import Filesystem
 from spoolq.files.layout import Layout
 from spoolq.files.names import JobName
-from spoolq.files.places import FAILED, FINISHED, Place, Places, active, list_buckets
-from spoolq.files.tokens import Settling, Token, Tokens, parse_settling
+from spoolq.files.places import FAILED, FINISHED, SETTLING, Place, Places, active, list_buckets
+from spoolq.files.tokens import Settling, Token, Tokens
 from spoolq.model import STATES, State
 
 
@@ -53,7 +53,7 @@ class Catalog:
             found = self._scan(id)
             if found is None:
                 found = self._scan(id)
-            if found is None or found.token.place.kind != "settling":
+            if found is None or found.token.place != SETTLING:
                 return found
             self._tokens.complete(found.token.name)
         return None
@@ -61,7 +61,7 @@ class Catalog:
     def revision(self, id: int) -> int | None:
         """The revision of a job that is in a place; None when it is in none."""
         found = self._scan(id)
-        return found.name.revision if found and found.token.place.kind != "settling" else None
+        return found.name.revision if found and found.token.place != SETTLING else None
 
     def _scan(self, id: int) -> Found | None:
         block, start = names.block_of(id), f"{id}."
@@ -74,10 +74,9 @@ class Catalog:
             if found:
                 return found
         for name in self._fs.list(self._layout.settling):
-            if name.startswith(start) and name.endswith(".old"):
-                under_way = self._under_way(name)
-                if under_way:
-                    return under_way
+            change = self._tokens.committed(name) if name.startswith(start) else None
+            if change:
+                return Found(Token(self._layout.settling, name, SETTLING), _as_name(change))
         return self._look(FINISHED, block, start) or self._look(FAILED, block, start)
 
     def _look(self, place: Place, block: int, start: str) -> Found | None:
@@ -88,15 +87,6 @@ class Catalog:
                 if parsed:
                     return Found(Token(bucket, name, place), parsed)
         return None
-
-    def _under_way(self, name: str) -> Found | None:
-        """A committed change that nobody has completed; None for an `.old` that is left over."""
-        change = parse_settling(name)
-        if change is None or not self._fs.has(
-            f"{self._layout.settling}/{name.removesuffix('.old')}.new"
-        ):
-            return None
-        return Found(Token(self._layout.settling, name, Place("settling")), _as_name(change))
 
     # -- many jobs -------------------------------------------------------------------------------
 

@@ -287,7 +287,7 @@ class Filesystem:
         except OSError as error:
             self._refuse("make the directory", path, error)
         if self.shared or self.owner:
-            self._hand_over(path, self.directory_mode)
+            self.hand_over(path, self.directory_mode)
         self.sync_directory(os.path.dirname(path))
         return True
 
@@ -379,8 +379,15 @@ class Filesystem:
         for path in directories:
             self.sync_directory(path)
 
+    def hand_over(self, path: str, mode: int) -> None:
+        """Give a new directory the mode that the umask took away, and the owner of the spool."""
+        try:
+            self._hand_over(path, mode)
+        except OSError as error:
+            self._refuse("change the mode of", path, error)
+
     def _hand_over(self, target: str | int, mode: int) -> None:
-        """Give something new the mode that the umask took away, and the owner of the spool."""
+        """The same, also for a file that is open."""
         if self.owner:
             self.sys_chown(target, *self.owner)
         self.sys_chmod(target, mode)
@@ -400,6 +407,8 @@ class Filesystem:
         except OSError:
             return  # no space for it is no reason to refuse work: the low-water mark does that
         try:
+            if self.shared or self.owner:
+                self._hand_over(fd, self.file_mode)
             self.sys_fallocate(fd, 0, size)
         except OSError:
             self._discard(self.ballast)
@@ -466,6 +475,13 @@ class Filesystem:
         """When the file's content last changed, by the file system's clock; None when gone."""
         try:
             return os.lstat(path).st_mtime
+        except OSError:
+            return None
+
+    def moved(self, path: str) -> float | None:
+        """When the file got this name, or changed since; by the file system's clock."""
+        try:
+            return os.lstat(path).st_ctime
         except OSError:
             return None
 

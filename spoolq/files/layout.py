@@ -84,10 +84,12 @@ def read_settings(root: str) -> Settings:
     try:
         with open(path, encoding="utf-8") as file:
             return parse_settings(file.read())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Settings()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpoolUnavailable(f"cannot read {path}: {error}", path) from error
+    except OSError as error:
+        raise SpoolUnavailable(f"cannot read {path}: {error.strerror}", path) from error
+    except UnicodeDecodeError as error:
+        raise SpoolUnavailable(f"cannot use {path}: it is not UTF-8", path) from error
     except InvalidValue as error:
         raise SpoolUnavailable(f"cannot use {path}: {error}", path) from error
 
@@ -177,6 +179,8 @@ def _may_take(fs: Filesystem) -> bool:
     foreign = sorted(name for name in found - _BEFORE if not name.startswith(".nfs"))
     # A first use that died before FORMAT leaves tmp/ alone, with nothing but its own file in it.
     if foreign and not (foreign == ["tmp"] and _only_leftovers(fs)):
+        if fs.has(f"{fs.root}/FORMAT"):
+            return False  # RACE: another first user has gone on since the first listing
         raise NotASpool(
             f"{fs.root} is no spool and is not empty (it holds {foreign[0]!a}); "
             "name an empty or a new directory as the root. Nothing was touched",
@@ -191,8 +195,9 @@ def _only_leftovers(fs: Filesystem) -> bool:
 
 def _first_use(fs: Filesystem, now: float) -> float:
     """Put FORMAT in place, whole: of several first users the first link decides."""
-    if os.geteuid() == os.stat(fs.root).st_uid and not fs.shared:
-        fs.sys_chmod(fs.root, fs.directory_mode)  # made by `mkdir`, readable by all
+    found = os.stat(fs.root)
+    if os.geteuid() == found.st_uid and found.st_mode & stat.S_IWUSR:
+        fs.hand_over(fs.root, fs.directory_mode)  # made by `mkdir`, readable by all
     fs.mkdir(f"{fs.root}/tmp")
     staged = f"{fs.root}/tmp/format.{names.nonce()}"
     fs.create(staged, f"{VERSION}\ncreated {now:.6f}\n".encode())

@@ -78,6 +78,7 @@ _STATES: Final[dict[str, State]] = {
 }
 FINISHED: Final = Place("finished")
 FAILED: Final = Place("failed")
+SETTLING: Final = Place("settling")  # of a change under way: it has no state of its own
 
 
 _CODE: Final = re.compile(

@@ -200,9 +200,11 @@ _decoder: Final = json.JSONDecoder(
 # -- the shape of a record -----------------------------------------------------------------------
 
 
+_FAR: Final = 9e11  # seconds; in µs a time has to fit into the 18 digits of a name
+
+
 def _time(value: Any) -> float | None:
-    # Below 1e12 s: in µs it has to fit into the 18 digits of a name.
-    if value is None or (type(value) in (int, float) and abs(value) < 9e11):
+    if value is None or (type(value) in (int, float) and abs(value) < _FAR):
         return value  # type: ignore[no-any-return]
     raise InvalidType(f"{value!r:.40} is no time")
 
@@ -295,13 +297,15 @@ def _plain(value: Record) -> bool:
         and type(value["attempts"]) is int
         and value["attempts"] >= 0
         and type(value["retries"]) is int
-        and value["retries"] >= 0
+        and 0 <= value["retries"] <= MAX_ID
         and type(value["lax"]) is bool
         and _are_ids(value["parents"])
         and type(value["notes"]) is dict
         and value["timeout"] is value["exit"] is value["expires"] is value["retried"] is None
         and value["started"] is value["finished"] is value["worker"] is None
         and type(value["created"]) is type(value["delayed"]) is float
+        and -_FAR < value["created"] < _FAR
+        and -_FAR < value["delayed"] < _FAR
         and value["history"] == []
     )
 

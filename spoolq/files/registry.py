@@ -236,8 +236,13 @@ class Registry:
                 value = None if data is None else records.parse(data)
             except JobCorrupt:
                 value = None
-            if self._fs.unlink(f"{inbox}/{name}") and isinstance(value, list) and value:
-                received.append(value)
+            # Moved, not unlinked: of a move it can be told afterwards whether it was this one,
+            # and a server that loses a reply must not swallow a command.
+            gone = f"{self._layout.trash}/{name}.{names.nonce()}"
+            if self._fs.move(f"{inbox}/{name}", gone):
+                self._fs.unlink(gone)
+                if isinstance(value, list) and value:
+                    received.append(value)
         return received
 
     # -- death -----------------------------------------------------------------------------------

@@ -17,15 +17,16 @@ from spoolq.files.families import Families
 from spoolq.files.fs import Filesystem
 from spoolq.files.layout import Layout
 from spoolq.files.locks import Locks
-from spoolq.files.places import FINISHED, Place
+from spoolq.files.places import FINISHED
 from spoolq.files.publish import Publisher
 from spoolq.files.registry import Registry
 from spoolq.files.settle import Settler
-from spoolq.files.tokens import Token, Tokens, parse_settling
+from spoolq.files.tokens import Tokens, parse_settling
 from spoolq.model import FOREGROUND_QUEUE, STATES, STUCK, WORKER_GONE
 from spoolq.transitions import Backoff
 
 _LEFTOVER: Final = 3600.0  # seconds after which a private file belongs to nobody any more
+_UNSYNCED: Final = 60.0  # seconds after which a complete change is durable too
 
 
 class Repairer:
@@ -87,6 +88,7 @@ class Repairer:
         """
         highest = 0
         self.complete_changes(now)
+        self._complete_lost(now)
         running: dict[int, list[Found]] = {}
         for item in self._catalog.active():
             running.setdefault(names.block_of(item.name.id), []).append(item)
@@ -108,41 +110,27 @@ class Repairer:
             self._fs.sync_directory(found.token.directory)
 
     def complete_changes(self, now: float) -> None:
-        """Changes committed and not completed: `.old` with `.new`, or an `.old` that is left."""
-        settling = self._layout.settling
-        for name in self._fs.list(settling):
-            change = parse_settling(name)
-            if change is None or change.stage != "old":
-                continue
-            try:
-                token = self._tokens.complete(name)
-            except JobCorrupt as error:
-                self._settler.set_aside(
-                    f"{settling}/{name.removesuffix('.old')}.new", str(error), now
-                )
-                token = None
-            if token is None:
-                self._finish_old(name, change.id, change.revision)
-            elif token.place.state == "inactive":
-                self._publisher.bump(token.place.queue)
+        """Changes that were committed and not completed."""
+        for name in self._fs.list(self._layout.settling):
+            if self._tokens.committed(name):
+                self._complete(name, now)
 
-    def _finish_old(self, name: str, id: int, revision: int) -> None:
-        """An `.old` alone: its change is complete, unless power loss took the new file's name."""
-        path = f"{self._layout.settling}/{name}"
-        found = self._catalog.revision(id)
-        if found is not None and found >= revision:
-            self._fs.unlink(path)
+    def _complete(self, name: str, now: float) -> None:
+        try:
+            token = self._tokens.complete(name)
+        except JobCorrupt as error:
+            self._settler.set_aside(f"{self._layout.settling}/{name}", str(error), now)
             return
-        if not self._fs.has(path):
-            return  # RACE: completed and tidied by its own process
-        data = self._tokens.read_or_none(Token(self._layout.settling, name, Place("settling")))
-        if data is not None:
-            # CRASH: power loss kept step 2 and lost step 1. The change was never acknowledged;
-            # the job is, so it becomes what its old content says, ready to run.
-            place = self._publisher.place(data, data["delayed"])
-            token = self._tokens.put(path, data, place, revision + 1, revision, names.nonce())
-            if token:
-                self._fs.sync_directory(token.directory)
+        if token and token.place.state == "inactive":
+            self._publisher.bump(token.place.queue)
+
+    def _complete_lost(self, now: float) -> None:
+        """A new file without an old one anywhere: power loss kept the commit's first half, or
+        the rubbish was deleted. Its job has no other file, so it is the job."""
+        for name in self._fs.list(self._layout.settling):
+            change = parse_settling(name)
+            if change and self._catalog.revision(change.id) is None:
+                self._complete(name, now)
 
     # -- workers ---------------------------------------------------------------------------------
 
@@ -257,17 +245,30 @@ class Repairer:
 
     def collect_leftovers(self) -> None:
         """Private files that nobody can be writing any more, and what lies in the trash."""
-        old = self._disk_time() - _LEFTOVER
-        layout = self._layout
+        now, layout = self._disk_time(), self._layout
         for directory in (layout.tmp, layout.settling):
             for name in self._fs.list(directory):
-                path = f"{directory}/{name}"
-                modified = self._fs.modified(path)
-                if name.endswith(".old") or modified is None or modified > old:
-                    continue
-                self.delete(path)
+                modified = self._fs.modified(f"{directory}/{name}")
+                if modified is not None and modified < now - _LEFTOVER:
+                    self.delete(f"{directory}/{name}")
         for name in self._fs.list(layout.trash):
-            self.delete(f"{layout.trash}/{name}")
+            path = f"{layout.trash}/{name}"
+            if name.isdigit():
+                self._empty(path, now)
+            else:
+                self.delete(path)
+
+    def _empty(self, shard: str, now: float) -> None:
+        """Delete the old files of a shard of the trash whose changes are complete."""
+        old = self._fs.list(shard)
+        # RACE: listed after the trash: a change whose new file is not here now is complete. Its
+        # own process may not have synced that yet, so it is given a minute.
+        under_way = {name.removesuffix(".new") for name in self._fs.list(self._layout.settling)}
+        for name in old:
+            moved = self._fs.moved(f"{shard}/{name}") or now
+            if moved < now - _UNSYNCED and name.removesuffix(".old") not in under_way:
+                self._fs.unlink(f"{shard}/{name}")
+        self._fs.rmdir(shard)
 
     def delete(self, path: str) -> None:
         """Remove a file, or a directory with all that is in it."""

@@ -273,12 +273,6 @@ class Settler:
     def discard(self, found: Found, now: float) -> bool:
         """Move a job out of the spool; False when it moved first."""
         fs, layout, id_ = self._fs, self._layout, found.name.id
-        # A change that is complete but for its last unlink must not bring the job back.
-        for name in fs.list(layout.settling):
-            if name.startswith(f"{id_}.") and name.endswith(".old"):
-                fs.unlink(f"{layout.settling}/{name}")
-        if not fs.ordered:
-            fs.sync_directory(layout.settling)  # SYNC: nor after power loss
         gone = f"{layout.trash}/{found.token.name}.{names.nonce()}"
         if not fs.move(found.token.path, gone):
             return False

@@ -46,6 +46,7 @@ from spoolq.transitions import (
 _POLL: Final = (0.002, 0.05)  # seconds between two looks while waiting: the first, the longest
 _INBOX: Final = 0.5  # seconds between two looks into the inbox by a busy claimer
 _PROBE: Final = 60.0  # seconds between two questions for the file server's time
+_RUBBISH: Final = 5000  # old files that a process that is never idle lets lie
 _INACTIVE: Final = frozenset[State]({"inactive"})
 
 
@@ -231,6 +232,8 @@ class FileBackend(Backend):
                 if worker is None:
                     return None
                 claimed = self._claim(worker_id, worker, wanted, least, lanes, known)
+                if claimed is None or self._tokens.rubbish > _RUBBISH:
+                    self._tokens.tidy(100)
             left = deadline - self._clock.elapsed()
             if claimed or left <= 0:
                 return claimed

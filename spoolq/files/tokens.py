@@ -4,12 +4,13 @@
 change of content:
 
 1. write the new file complete as `settling/<id>.<epoch>.<revision>.<nonce>@<place>.new`, sync it;
-2. move the job's present file to the same name with `.old`: this instant is the commit, and the
-   fence: who no longer owns that exact name loses here and changes nothing;
-3. move `.new` to its place, sync that directory;
-4. unlink `.old`.
+2. move the job's present file to `trash/<bucket>/` under the same name with `.old`: this instant
+   is the commit, and the fence: who no longer owns that exact name loses here and changes nothing;
+3. move `.new` to its place, sync that directory.
 
-Whoever finds `.old` with `.new` completes steps 3 and 4: the name says where to.
+Whoever finds `.new` with its `.old` completes step 3: the name says where to. A `.new` without is
+not decided, an `.old` without is rubbish. It is deleted when there is time: deleting a file is the
+dearest call of all on some disks, and nobody waits for it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from spoolq.errors import JobCorrupt
 from spoolq.files import names, records
 from spoolq.files.fs import Filesystem, NoDirectory
 from spoolq.files.layout import Layout
-from spoolq.files.places import Place, Places, job_name, parse_code
+from spoolq.files.places import SETTLING, Place, Places, job_name, parse_code
 from spoolq.transitions import Record
 
 
@@ -56,20 +57,19 @@ class Settling(NamedTuple):
     revision: int
     nonce: str
     place: Place
-    stage: str  # new or old
 
 
 def parse_settling(name: str) -> Settling | None:
-    """The parts of a name in `settling/`; None for any other name."""
+    """The parts of the name of a new file in `settling/`; None for any other name."""
     stem, _, stage = name.rpartition(".")
     numbers, _, code = stem.partition("@")
     parts = numbers.split(".")
     place = parse_code(code)
-    if stage not in ("new", "old") or place is None or len(parts) != 4:
+    if stage != "new" or place is None or len(parts) != 4:
         return None
     if not all(part.isascii() and part.isdigit() for part in parts[:3]):
         return None
-    return Settling(int(parts[0]), int(parts[1]), int(parts[2]), parts[3], place, stage)
+    return Settling(int(parts[0]), int(parts[1]), int(parts[2]), parts[3], place)
 
 
 class Tokens:
@@ -79,6 +79,7 @@ class Tokens:
         self._fs = fs
         self._layout = layout
         self._places = places
+        self._spent: list[str] = []  # `.old` files of this process that are rubbish by now
         self.before_publish: Callable[[Token, Place], None] | None = None
         """Called between commit and publication of a change, also when it is completed later."""
 
@@ -119,7 +120,7 @@ class Tokens:
         # file is back beside the new one, and the first opener after the boot drops it.
         token = self._publish(change, stem, nonce, data)
         fs.sync_directory(token.directory)
-        fs.unlink(f"{stem}.old")
+        self._spent.append(self._old(stem))
         return token
 
     def supersede(self, changes: Sequence[Change]) -> list[Token | None]:
@@ -142,18 +143,37 @@ class Tokens:
             fs.sync_directory(directory)
         for (_, stem, _, _), token in zip(staged, tokens, strict=True):
             if token:
-                fs.unlink(f"{stem}.old")
+                self._spent.append(self._old(stem))
         return tokens
+
+    def tidy(self, most: int = 1_000_000) -> None:
+        """Delete what this process has put into the trash: when it is idle, or has too much."""
+        for _ in range(min(most, len(self._spent))):
+            self._fs.unlink(self._spent.pop())
+
+    @property
+    def rubbish(self) -> int:
+        """How many files `tidy` would delete."""
+        return len(self._spent)
 
     def _stem(self, change: Change, nonce: str) -> str:
         numbers = f"{change.record['id']}.{change.epoch}.{change.revision}.{nonce}"
         return f"{self._layout.settling}/{numbers}@{change.place.code}"
 
+    def _old(self, stem: str) -> str:
+        name = stem.rpartition("/")[2]
+        return f"{self._layout.trash}/{names.block_of(names.job_id(name))}/{name}.old"
+
     def _commit(self, change: Change, stem: str) -> bool:
-        if self._fs.move(change.token.path, f"{stem}.old"):
-            return True
-        self._fs.unlink(f"{stem}.new")  # fenced: the job is somebody else's now
-        return False
+        old = self._old(stem)
+        try:
+            won = self._fs.move(change.token.path, old)
+        except NoDirectory:
+            self._fs.mkdir(old.rpartition("/")[0])  # RACE: or removed when it was empty
+            return self._commit(change, stem)
+        if not won:
+            self._fs.unlink(f"{stem}.new")  # fenced: the job is somebody else's now
+        return won
 
     def _publish(self, change: Change, stem: str, nonce: str, data: bytes) -> Token:
         if self.before_publish:
@@ -179,28 +199,30 @@ class Tokens:
 
     # -- what others left ------------------------------------------------------------------------
 
-    def complete(self, name: str) -> Token | None:
-        """Complete the change whose `.old` is called `name`: steps 3 and 4, by anybody.
-
-        None when there was nothing to publish any more.
-        """
+    def committed(self, name: str) -> Settling | None:
+        """The change whose new file in `settling/` is called `name`, if it was committed."""
         change = parse_settling(name)
-        if change is None or change.stage != "old":
+        if change is None:
             return None
-        stem = f"{self._layout.settling}/{name.removesuffix('.old')}"
-        token = None
-        data = self._fs.read(f"{stem}.new", records.MAX_SIZE)
-        if data is not None:
-            record = records.decode(data)
-            if self.before_publish:
-                old = Token(self._layout.settling, name, change.place)
-                self.before_publish(old, change.place)
-            token = self.put(
-                f"{stem}.new", record, change.place, change.epoch, change.revision, change.nonce
-            )
-            if token:
-                self._fs.sync_directory(token.directory)
-                self._fs.unlink(f"{stem}.old")
+        stem = f"{self._layout.settling}/{name.removesuffix('.new')}"
+        return change if self._fs.has(self._old(stem)) else None
+
+    def complete(self, name: str) -> Token | None:
+        """Complete the committed change whose new file is called `name`, by anybody: step 3.
+
+        None when somebody else did. Raises JobCorrupt.
+        """
+        path = f"{self._layout.settling}/{name}"
+        change = parse_settling(name)
+        data = self._fs.read(path, records.MAX_SIZE)
+        if change is None or data is None:
+            return None
+        record = records.decode(data)
+        if self.before_publish:
+            self.before_publish(Token(self._layout.settling, name, SETTLING), change.place)
+        token = self.put(path, record, change.place, change.epoch, change.revision, change.nonce)
+        if token:
+            self._fs.sync_directory(token.directory)
         return token
 
     def read_or_none(self, token: Token) -> Record | None:

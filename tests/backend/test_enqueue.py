@@ -169,7 +169,7 @@ def test_notes_and_named_arguments_that_are_no_object_are_refused(
 
 
 @pytest.mark.parametrize(
-    "value", [object(), b"bytes", {1, 2}, 1j, timedelta(1), {1: "number as a key"}], ids=repr
+    "value", [b"bytes", {1, 2}, 1j, timedelta(1), {1: "number as a key"}], ids=repr
 )
 def test_what_json_cannot_carry_is_refused_wherever_it_is(backend: Backend, value: Any) -> None:
     with pytest.raises(InvalidType, match="args"):
@@ -545,7 +545,7 @@ def test_a_batch_runs_in_order_with_delays_and_parents_respected(
 @pytest.mark.parametrize(
     "wrong",
     [
-        ("foo", [object()]),
+        ("foo", [b"bytes"]),
         ("foo", {"no": "list"}),
         ("foo", [float("nan")]),
         ("",),

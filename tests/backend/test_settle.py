@@ -111,7 +111,6 @@ def test_a_result_of_tuples_is_one_of_lists(backend: Backend, running: int) -> N
 @pytest.mark.parametrize(
     ("result", "error"),
     [
-        (object(), InvalidType),
         ([b"bytes"], InvalidType),
         ({1: 2}, InvalidType),
         (float("nan"), InvalidValue),

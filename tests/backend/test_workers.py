@@ -212,7 +212,7 @@ def test_a_status_is_copied(backend: Backend) -> None:
     [
         ([1], InvalidType),
         ("idle", InvalidType),
-        ({"a": object()}, InvalidType),
+        ({"a": b"bytes"}, InvalidType),
         ({"a": float("nan")}, InvalidValue),
     ],
     ids=repr,

@@ -58,7 +58,8 @@ def repair_twice(repair: Callable[[], None], root: str) -> None:
     repair()
     after = tree(root)
     assert after == before, f"the second repair changed {sorted(set(before) ^ set(after))}"
-    left = [name for name in _list(f"{root}/settling") if name.endswith(".old")]
+    old = {path.rpartition("/")[2].removesuffix(".old") for path in tree(root) if "trash/" in path}
+    left = [name for name in _list(f"{root}/settling") if name.removesuffix(".new") in old]
     assert not left, f"repair left {left}"
 
 
@@ -168,7 +169,8 @@ def _counters(root: str, highest: int) -> Iterator[str]:
     kinds: dict[str, list[int]] = {}
     for name in _list(f"{root}/ids"):
         kind, number, *_ = name.split(".")
-        kinds.setdefault(kind, []).append(int(number))
+        if kind != "boot":  # the boot whose power losses were looked for
+            kinds.setdefault(kind, []).append(int(number))
     for kind in ("job", "worker", "lock"):
         if len(kinds.get(kind, [])) != 1:
             yield f"counter {kind}: {kinds.get(kind)}"
