@@ -21,7 +21,7 @@ from spoolq.files.places import FINISHED
 from spoolq.files.publish import Publisher
 from spoolq.files.registry import Registry
 from spoolq.files.settle import Settler
-from spoolq.files.tokens import Tokens, parse_settling
+from spoolq.files.tokens import Tokens
 from spoolq.model import FOREGROUND_QUEUE, STATES, STUCK, WORKER_GONE
 from spoolq.transitions import Backoff
 
@@ -88,7 +88,6 @@ class Repairer:
         """
         highest = 0
         self.complete_changes(now)
-        self._complete_lost(now)
         running: dict[int, list[Found]] = {}
         for item in self._catalog.active():
             running.setdefault(names.block_of(item.name.id), []).append(item)
@@ -123,14 +122,6 @@ class Repairer:
             return
         if token and token.place.state == "inactive":
             self._publisher.bump(token.place.queue)
-
-    def _complete_lost(self, now: float) -> None:
-        """A new file without an old one anywhere: power loss kept the commit's first half, or
-        the rubbish was deleted. Its job has no other file, so it is the job."""
-        for name in self._fs.list(self._layout.settling):
-            change = parse_settling(name)
-            if change and self._catalog.revision(change.id) is None:
-                self._complete(name, now)
 
     # -- workers ---------------------------------------------------------------------------------
 
@@ -264,10 +255,18 @@ class Repairer:
         # RACE: listed after the trash: a change whose new file is not here now is complete. Its
         # own process may not have synced that yet, so it is given a minute.
         under_way = {name.removesuffix(".new") for name in self._fs.list(self._layout.settling)}
-        for name in old:
-            moved = self._fs.moved(f"{shard}/{name}") or now
-            if moved < now - _UNSYNCED and name.removesuffix(".old") not in under_way:
-                self._fs.unlink(f"{shard}/{name}")
+        gone = [
+            name
+            for name in old
+            if (self._fs.moved(f"{shard}/{name}") or now) < now - _UNSYNCED
+            and name.removesuffix(".old") not in under_way
+        ]
+        if gone and not self._fs.ordered:
+            # SYNC: without its old file nobody would take a new one, back in settling/, for
+            # committed: first it has to stay where it was moved.
+            self._fs.sync_directory(self._layout.settling)
+        for name in gone:
+            self._fs.unlink(f"{shard}/{name}")
         self._fs.rmdir(shard)
 
     def delete(self, path: str) -> None:

@@ -277,6 +277,10 @@ class Settler:
         if not fs.move(found.token.path, gone):
             return False
         fs.sync_directory(found.token.directory)
+        if not fs.ordered:
+            # SYNC: power loss must not bring an older file back, now that no newer one says so.
+            fs.sync_directory(f"{layout.trash}/{names.block_of(id_)}")
+            fs.sync_directory(layout.trash)
         self._publisher.release(id_, now)
         self._families.forget(id_)
         logs = f"{layout.logs}/{names.block_of(id_)}"

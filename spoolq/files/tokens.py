@@ -46,7 +46,6 @@ class Change(NamedTuple):
     place: Place  # where it goes
     epoch: int
     revision: int
-    finishing_child: bool = False
 
 
 class Settling(NamedTuple):
@@ -115,6 +114,10 @@ class Tokens:
         fs.create(f"{stem}.new", data, urgent=True)
         if not self._commit(change, stem):
             return None
+        if change.token.place.kind == "inbox" and not fs.ordered:
+            # SYNC: a file that power loss puts back into the inbox would be taken in again, under
+            # another id: nothing would say that it is there twice.
+            fs.sync_directory(change.token.directory)
         # CRASH: from here on `.old` and `.new` are both there; anybody can go on. Power loss may
         # keep what follows and lose the commit, where changes survive in any order: then the old
         # file is back beside the new one, and the first opener after the boot drops it.
@@ -218,6 +221,9 @@ class Tokens:
         if change is None or data is None:
             return None
         record = records.decode(data)
+        if not self._fs.ordered:
+            # SYNC: whoever committed this may not have come so far, and see `supersede_one`.
+            self._fs.sync_directory(self._old(path.removesuffix(".new")).rpartition("/")[0])
         if self.before_publish:
             self.before_publish(Token(self._layout.settling, name, SETTLING), change.place)
         token = self.put(path, record, change.place, change.epoch, change.revision, change.nonce)

@@ -32,7 +32,7 @@ def test_a_call_that_fails_once_leaves_the_job_before_or_after(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mount", ["ext4", "btrfs", "nfs"])
+@pytest.mark.parametrize("mount", ["ext4", "btrfs", "overlay", "nfs"])
 @pytest.mark.parametrize("lasting", [False, True], ids=["once", "from-then-on"])
 @pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
 @every_scenario

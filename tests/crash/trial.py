@@ -21,7 +21,7 @@ from spoolq.memory import MemoryBackend
 from spoolq.settings import Settings
 from tests.crash.scenarios import Act, Scenario, World
 from tests.support import FakeClock
-from tests.support.checker import age_leftovers, check_no_leftovers, check_spool, repair_twice
+from tests.support.checker import check_no_leftovers, check_spool, repair_twice
 from tests.support.faults import Mount, Plan, watched
 
 Sight = dict[str, Any]
@@ -39,6 +39,13 @@ class Right:
     runnable: list[int]
 
 
+class HoursLater(FileBackend):
+    """A backend by whose clock all files on the disk are hours old."""
+
+    def _disk_time(self) -> float:
+        return super()._disk_time() + 7_200
+
+
 def open_spool(
     root: str,
     scenario: Scenario,
@@ -47,9 +54,10 @@ def open_spool(
     *,
     durability: str = "none",
     mount: Mount = "ext4",
+    kind: type[FileBackend] = FileBackend,
 ) -> FileBackend:
     """The spool of a scenario, on a watched disk."""
-    return FileBackend(
+    return kind(
         root,
         clock=clock,
         settings=Settings(ballast=0, low_water=0),
@@ -171,6 +179,7 @@ class Fault:
     answers: list[Any]
     born: list[str]
     power_loss: bool = False
+    mount: Mount = "ext4"
 
 
 def verify(ground: Ground, fault: Fault) -> None:
@@ -214,9 +223,11 @@ def check(
     """Repair what a fault has left, and assert that it is one of what is allowed."""
     scenario, root, plan = scenario or ground.scenario, fault.root, Plan()
     clock = ground.now(scenario.later)
+    if fault.power_loss:
+        plan.boot = "the next one"
 
-    def reopened() -> FileBackend:
-        return open_spool(root, scenario, clock, plan)
+    def reopened(kind: type[FileBackend] = FileBackend) -> FileBackend:
+        return open_spool(root, scenario, clock, plan, mount=fault.mount, kind=kind)
 
     repair_twice(lambda: reopened().repair(), root)
     certain = set.intersection(*(_jobs(item.sight) for item in allowed))
@@ -226,8 +237,7 @@ def check(
         born=() if scenario.renewed else [*ground.born, *fault.born, *plan.born],
         set_aside=scenario.set_aside,
     )
-    age_leftovers(root)
-    reopened().repair()
+    reopened(HoursLater).repair()
     check_no_leftovers(root)
     backend = reopened()
     seen = plain(sight(backend, gaps=scenario.gaps))

@@ -73,11 +73,12 @@ def test_mv_of_a_running_job_takes_it_from_its_worker(
 
 @pytest.mark.parametrize("options", [{}, {"delay": 100}, {"parents": [1]}], ids=repr)
 def test_mv_of_a_waiting_job_makes_it_due_now(
-    files: FileBackend, worker: int, root: Path, options: dict[str, Any]
+    files: FileBackend, worker: int, root: Path, clock: FakeClock, options: dict[str, Any]
 ) -> None:
     finished_job(files, worker)
     job = files.enqueue("foo", **options)
     move_by_hand(root, job)
+    clock.advance(1)
 
     assert claim(files, worker)["id"] == job
 
@@ -94,23 +95,27 @@ def test_mv_of_a_child_leaves_it_waiting_for_its_parents(
 
 
 def test_mv_of_a_finished_parent_makes_its_children_wait_again(
-    files: FileBackend, worker: int, root: Path
+    files: FileBackend, worker: int, root: Path, clock: FakeClock
 ) -> None:
     parent = finished_job(files, worker)
     child = files.enqueue("bar", parents=[parent])
     move_by_hand(root, parent)
+    clock.advance(1)
 
     assert drain(files, worker) == [parent]
     files.finish_job(parent, 1)
     assert drain(files, worker) == [child]
 
 
-def test_a_job_may_be_edited_on_its_way(files: FileBackend, worker: int, root: Path) -> None:
+def test_a_job_may_be_edited_on_its_way(
+    files: FileBackend, worker: int, root: Path, clock: FakeClock
+) -> None:
     job = failed_job(files, worker)
     path = file_of(root, job)
     record = json.loads(path.read_text())
     (root / "inactive" / path.name).write_text(json.dumps({**record, "args": ["new"]}, indent=2))
     path.unlink()
+    clock.advance(1)
 
     assert claim(files, worker)["args"] == ["new"]
 
@@ -284,13 +289,14 @@ def test_a_job_that_enqueue_would_refuse_is_set_aside_with_the_reason(
 
 
 def test_what_was_set_aside_can_be_put_right_and_dropped_again(
-    files: FileBackend, worker: int, root: Path
+    files: FileBackend, worker: int, root: Path, clock: FakeClock
 ) -> None:
     drop(root, "mine.json", b'{"task": "not')
     files.list_jobs()
     [kept] = [path for path in (root / "corrupt").iterdir() if path.suffix != ".reason"]
     kept.write_text('{"task": "notify"}')
     kept.rename(root / "inactive/again.json")
+    clock.advance(1)
 
     assert claim(files, worker)["task"] == "notify"
 

@@ -47,7 +47,7 @@ def modes(root: Path) -> dict[str, set[int]]:
     found: dict[str, set[int]] = {"directories": set(), "files": set()}
     for path in [root, *root.rglob("*")]:
         kind = "directories" if path.is_dir() else "files"
-        if "/corrupt/" not in str(path):  # there it is as somebody else made it
+        if not {"corrupt", "trash"} & {*path.parts}:  # there it is as somebody else made it
             found[kind].add(stat.S_IMODE(path.lstat().st_mode))
     return found
 

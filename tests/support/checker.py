@@ -18,9 +18,6 @@ from spoolq.files.places import Place, job_name
 from spoolq.model import FOREGROUND_QUEUE
 from spoolq.transitions import Record
 
-_LONG_AGO = 7_200.0  # seconds; a private file of this age belongs to nobody
-
-
 class Shown(NamedTuple):
     """A job's file, as it lies in the spool."""
 
@@ -63,18 +60,10 @@ def repair_twice(repair: Callable[[], None], root: str) -> None:
     assert not left, f"repair left {left}"
 
 
-def age_leftovers(root: str) -> None:
-    """Make every private file as old as one of a process that died hours ago."""
-    for directory in ("tmp", "settling"):
-        for name in _list(f"{root}/{directory}"):
-            path = f"{root}/{directory}/{name}"
-            then = os.lstat(path).st_mtime - _LONG_AGO
-            os.utime(path, (then, then))
-
-
 def check_no_leftovers(root: str) -> None:
-    """Assert that repair has collected what dead processes had begun."""
-    left = [f"{base}/{name}" for base in ("tmp", "settling") for name in _list(f"{root}/{base}")]
+    """Assert that a repair hours later has collected what dead processes had begun."""
+    private = ("tmp", "settling", "trash")
+    left = [f"{base}/{name}" for base in private for name in _list(f"{root}/{base}")]
     assert not left, f"nobody collects {left}"
 
 
@@ -113,8 +102,10 @@ def _problems(root: str, acked: set[int], removed: set[int], *, set_aside: bool)
     yield from _workers(root, {item.place.key for item in shown if _foreground(item)})
     if not set_aside and _list(f"{root}/corrupt"):
         yield f"set aside: {_list(f'{root}/corrupt')}"
-    if _list(f"{root}/trash"):
-        yield f"in the trash: {_list(f'{root}/trash')}"
+    # Old files are left for a minute; whatever else is in the trash is there by mistake.
+    kept = [name for name in _list(f"{root}/trash") if not name.isdigit()]
+    if kept:
+        yield f"in the trash: {kept}"
 
 
 def _read(path: str, place: Place) -> Shown | str | None:

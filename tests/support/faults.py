@@ -8,6 +8,7 @@ short write, and death between the two, happen to every one.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import signal
 from collections.abc import Callable
@@ -16,8 +17,8 @@ from typing import Any, ClassVar, Final, Literal, NamedTuple
 from spoolq.files.fs import Filesystem
 
 CALLS: Final = (
-    "open", "write", "fsync", "chmod", "chown", "rename", "link", "unlink", "mkdir", "rmdir",
-    "utime", "fallocate", "syncfs",
+    "open", "write", "fsync", "chmod", "chown", "rename", "link", "unlink", "mkdir", "makedirs",
+    "rmdir", "utime", "fallocate", "syncfs",
 )  # fmt: skip
 SYNCS: Final = frozenset({"fsync", "syncfs"})
 # What a server answers that executed a call, lost the reply, and is asked again.
@@ -48,13 +49,15 @@ class Call(NamedTuple):
 class Plan:
     """Lets every call through and remembers it, and which names files were given.
 
-    `born` has every path, relative to the root, at which a file with content appeared.
+    `born` has every path, relative to the root, at which a file with content appeared; `boot`
+    is that of the host, another one after power loss.
     """
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.born: list[str] = []
         self.root = ""
+        self.boot = "this"
 
     def around(self, call: Call, execute: Callable[[], Any]) -> Any:
         """Do what the plan wants with this call."""
@@ -88,17 +91,22 @@ class Plan:
         return [target] if os.path.getsize(target) else []
 
 
+_boots = itertools.count(1)
+
+
 class WatchedFilesystem(Filesystem):
     """A `Filesystem` whose system calls go through a plan, on the kind of mount a test wants."""
 
     plan: ClassVar[Plan]
     mount: ClassVar[str]
+    this_boot: ClassVar[str]
 
     def __init__(self, root: str, *, durable: bool = True, shared: bool = False) -> None:
         super().__init__(root, durable=durable, shared=shared)
-        self.kind, self.ordered, self.local = self.mount, self.mount == "ext4", True
+        self.kind, self.ordered = self.mount, self.mount in ORDERED
+        self.local = True  # the time is that of the test's clock
         self._unnamed = self.mount != "nfs"
-        self.boot = f"{id(self.plan):x}"  # whoever opens the spool under another plan has rebooted
+        self.boot = self.plan.boot
         self.plan.root = root
         self._begun: set[int] = set()
         for name in CALLS:
@@ -121,13 +129,18 @@ class WatchedFilesystem(Filesystem):
         return fd, data[: len(data) // 2]
 
 
-Mount = Literal["ext4", "btrfs", "nfs"]
-"""What the protocol distinguishes: one ordered journal; syncfs without order; neither."""
+Mount = Literal["ext4", "btrfs", "overlay", "nfs"]
+"""What the protocol distinguishes: one ordered journal; syncfs without order; neither; a server
+that has made a change of names last before it answers."""
+
+ORDERED: Final = frozenset({"ext4", "nfs"})
 
 
 def watched(plan: Plan, mount: Mount = "ext4") -> type[Filesystem]:
     """The disk on which this plan is carried out."""
-    return type("Watched", (WatchedFilesystem,), {"plan": plan, "mount": mount})
+    boot = f"boot-{next(_boots)}"  # whoever opens the spool under another plan has rebooted
+    members = {"plan": plan, "mount": mount, "this_boot": boot}
+    return type("Watched", (WatchedFilesystem,), members)
 
 
 When = Literal["before", "after"]

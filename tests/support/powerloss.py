@@ -14,7 +14,8 @@ The rules, weaker than those of any file system spoolq supports:
   never under both names;
 * an unlink or a rmdir survives when its directory was synced;
 * syncfs makes everything before it survive;
-* on a file system with one ordered journal any sync takes all earlier changes of names with it.
+* on a file system with one ordered journal any sync takes all earlier changes of names with it;
+* what a server has answered survives, but for content that was not synced.
 
 What must not be assumed is everything else, least of all an order.
 """
@@ -27,7 +28,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from tests.support.faults import SYNCS, Call, Death, Plan
+from tests.support.faults import ORDERED, SYNCS, Call, Death, Mount, Plan
 
 ROOT: Final = 0  # the directory that holds the spool
 
@@ -218,7 +219,7 @@ class Cut(NamedTuple):
     answers: list[Any]
 
 
-def cuts(tape: Tape, *, ordered: bool, seed: int | None = None) -> Iterator[Cut]:
+def cuts(tape: Tape, mount: Mount, *, seed: int | None = None) -> Iterator[Cut]:
     """Every different state that the models give for a cut after each step.
 
     `least` is what must have survived; `most` is every name with only the synced content; with a
@@ -226,14 +227,14 @@ def cuts(tape: Tape, *, ordered: bool, seed: int | None = None) -> Iterator[Cut]
     the latest cut is given, before which most was acknowledged.
     """
     dice = random.Random(seed)
-    saved_at = _saved_at(tape.steps, ordered=ordered)
+    saved_at = _saved_at(tape.steps, mount)
     found: dict[tuple[Any, ...], Cut] = {}
     for at in range(len(tape.steps) + 1):
         saved = {index for index, sync in saved_at.items() if sync < at}
         names = {i for i in saved_at if i < at and tape.steps[i].kind != "write"}
         models = {"least": saved, "most": saved | names}
         if seed is not None:
-            if ordered:
+            if mount in ORDERED:
                 end = dice.randrange(at + 1)
                 models["some"] = saved | {i for i in names if i < end}
             else:
@@ -244,26 +245,30 @@ def cuts(tape: Tape, *, ordered: bool, seed: int | None = None) -> Iterator[Cut]
     yield from found.values()
 
 
-def last_cut(tape: Tape, *, ordered: bool) -> Cut:
+def last_cut(tape: Tape, mount: Mount) -> Cut:
     """The cut after everything, of which only what was synced survives."""
-    saved_at, end = _saved_at(tape.steps, ordered=ordered), len(tape.steps)
+    saved_at, end = _saved_at(tape.steps, mount), len(tape.steps)
     return _cut(tape, end, "least", {i for i, sync in saved_at.items() if sync < end}, None)
 
 
-def _saved_at(steps: list[Step], *, ordered: bool) -> dict[int, int]:
-    """For every change the sync from which on it survives; beyond the end when there is none."""
+def _saved_at(steps: list[Step], mount: Mount) -> dict[int, int]:
+    """For every change the step from which on it survives; beyond the end when there is none."""
     found = {}
     for index, step in enumerate(steps):
-        if step.is_change:
-            found[index] = next(
-                (
-                    at
-                    for at, later in enumerate(steps[index:], index)
-                    if later.kind in ("sync", "syncfs")
-                    and ((ordered and step.kind != "write") or step.saved_by(later))
-                ),
-                len(steps),
-            )
+        if not step.is_change:
+            continue
+        if mount == "nfs" and step.kind != "write":
+            found[index] = index
+            continue
+        in_order = mount == "ext4" and step.kind != "write"
+        found[index] = next(
+            (
+                at
+                for at, later in enumerate(steps[index:], index)
+                if later.kind in ("sync", "syncfs") and (in_order or step.saved_by(later))
+            ),
+            len(steps),
+        )
     return found
 
 
