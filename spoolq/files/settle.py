@@ -273,14 +273,14 @@ class Settler:
     def discard(self, found: Found, now: float) -> bool:
         """Move a job out of the spool; False when it moved first."""
         fs, layout, id_ = self._fs, self._layout, found.name.id
+        if not fs.ordered:
+            # SYNC: before the newest file goes, none of its older ones may come back any more.
+            fs.sync_directory(f"{layout.trash}/{names.block_of(id_)}")
+            fs.sync_directory(layout.trash)
         gone = f"{layout.trash}/{found.token.name}.{names.nonce()}"
         if not fs.move(found.token.path, gone):
             return False
         fs.sync_directory(found.token.directory)
-        if not fs.ordered:
-            # SYNC: power loss must not bring an older file back, now that no newer one says so.
-            fs.sync_directory(f"{layout.trash}/{names.block_of(id_)}")
-            fs.sync_directory(layout.trash)
         self._publisher.release(id_, now)
         self._families.forget(id_)
         logs = f"{layout.logs}/{names.block_of(id_)}"

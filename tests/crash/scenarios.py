@@ -111,25 +111,27 @@ def scenario(*acts: Act, **options: Any) -> Callable[[Act], Act]:
 def enqueue(*args: Any, **options: Any) -> Act:
     """Enqueue a job; parents are named by their keys in the memo."""
 
-    def act(world: World) -> int:
-        given = dict(options)
-        if "parents" in given:
-            given["parents"] = [world.memo[key] for key in given["parents"]]
-        return world.backend.enqueue("task", list(args), **given)
+    def issue(world: World) -> int:
+        world.memo["last"] = world.backend.enqueue("task", list(args), **_named(world, options))
+        return int(world.memo["last"])
 
-    return act
+    return issue
+
+
+def _named(world: World, options: dict[str, Any]) -> dict[str, Any]:
+    if "parents" not in options:
+        return options
+    return {**options, "parents": [world.memo[key] for key in options["parents"]]}
 
 
 def enqueue_many(count: int, **options: Any) -> Act:
     """Enqueue several at once."""
 
-    def act(world: World) -> list[int]:
-        given = dict(options)
-        if "parents" in given:
-            given["parents"] = [world.memo[key] for key in given["parents"]]
-        return world.backend.enqueue_many([("task", [n]) for n in range(count)], **given)
+    def issue(world: World) -> list[int]:
+        jobs = [("task", [number]) for number in range(count)]
+        return world.backend.enqueue_many(jobs, **_named(world, options))
 
-    return act
+    return issue
 
 
 def dequeue(**options: Any) -> Act:
@@ -171,6 +173,11 @@ def retry(**options: Any) -> Act:
 def remove(world: World) -> bool:
     """Remove the job of the scenario."""
     return world.backend.remove_job(world.memo["job"])
+
+
+def remove_last(world: World) -> bool:
+    """Remove what was enqueued last."""
+    return world.backend.remove_job(world.memo.get("last", 1))
 
 
 def note(world: World) -> bool:
@@ -437,6 +444,11 @@ def remove_an_inactive_parent(world: World) -> None:
 def remove_a_waiting_child(world: World) -> None:
     world.memo["parent"] = enqueue()(world)
     world.memo["job"] = enqueue(parents=["parent"])(world)
+
+
+@scenario(enqueue(), remove_last, enqueue(), remove_last)
+def remove_what_has_just_been_enqueued(world: World) -> None:
+    pass
 
 
 @scenario(remove)

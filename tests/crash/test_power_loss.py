@@ -8,14 +8,15 @@ twice, and must show everything that had been acknowledged when the power went.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.crash.conftest import Count
 from tests.crash.scenarios import SCENARIOS, Scenario
-from tests.crash.trial import Fault, Ground, open_spool, perform, verify, verify_together
-from tests.support.faults import Death, Mount
+from tests.crash.trial import Fault, Ground, issued, open_spool, perform, verify, verify_together
+from tests.support.faults import Death, Die, Mount
 from tests.support.powerloss import Cut, Tape, cuts, last_cut
 
 # A file that was set aside has to be two seconds old, and after a cut every file is new.
@@ -25,11 +26,12 @@ _ALONE = {"a-day-in-the-life", "dequeue-removes-lanes-that-stay-dry"}
 CONTINUED = [item for item in LOSABLE if not item.renewed and item.name not in _ALONE]
 
 
-def ids(item: object) -> str:
+
+def name(item: object) -> str:
     return item.name if isinstance(item, Scenario) else str(item)
 
 
-every_scenario = pytest.mark.parametrize("scenario", LOSABLE, ids=ids)
+every_scenario = pytest.mark.parametrize("scenario", LOSABLE, ids=name)
 
 
 @pytest.mark.parametrize("mount", ["ext4", "btrfs"])
@@ -64,7 +66,7 @@ def test_what_was_acknowledged_survives_whatever_else_is_lost(
     count("power cuts", number)
 
 
-@pytest.mark.parametrize("scenario", CONTINUED, ids=ids)
+@pytest.mark.parametrize("scenario", CONTINUED, ids=name)
 def test_what_is_built_on_the_unsynced_work_of_a_dead_process_survives(
     scenario: Scenario, scratch: Path, count: Count
 ) -> None:
@@ -86,6 +88,25 @@ def test_what_is_built_on_the_unsynced_work_of_a_dead_process_survives(
     count("power cuts after a death", number)
 
 
+@pytest.mark.slow
+@every_scenario
+def test_who_recovers_from_power_loss_may_die_at_any_change(
+    scenario: Scenario, scratch: Path, count: Count
+) -> None:
+    ground, number = Ground(scenario, scratch), 0
+
+    for cut in cuts(recorded(ground, "btrfs"), "btrfs"):
+        lost, died, at = after(ground, cut, "btrfs"), True, 0
+        while died:
+            at += 1
+            root = ground.copy(lost.root) if os.path.isdir(lost.root) else ground.copy()
+            died = _dies_opening(ground, root, at)
+            verify(ground, replace(lost, root=root))
+        number += at
+
+    count("power cuts and deaths", number)
+
+
 def recorded(ground: Ground, mount: Mount) -> Tape:
     """What the acts of a scenario do to the disk, and when they answer."""
     root = ground.copy()
@@ -98,7 +119,8 @@ def after(ground: Ground, cut: Cut, mount: Mount) -> Fault:
     """What is left after a cut, on a real disk again."""
     directory = ground.place()
     cut.image.write_to(directory)
-    return Fault(f"{directory}/spool", cut.answers, [], power_loss=True, mount=mount)
+    ids = issued(ground.scenario, cut.answers)
+    return Fault(f"{directory}/spool", cut.answers, [], True, mount, ids)
 
 
 def _acts(
@@ -108,6 +130,17 @@ def _acts(
     clock = ground.now()
     backend = open_spool(root, ground.scenario, clock, tape, durability="full", mount=mount)
     perform(ground.world(backend, clock, root), ground.scenario.acts[begun:], tape.acknowledge)
+
+
+def _dies_opening(ground: Ground, root: str, at: int) -> bool:
+    """Open the spool after a boot and die at a change; False when there were not so many."""
+    plan = Die(at)
+    plan.boot = "the next one"
+    try:
+        open_spool(root, ground.scenario, ground.now(), plan, durability="full", mount="btrfs")
+    except Death:
+        return True
+    return False
 
 
 def _dies(ground: Ground, root: str, tape: Tape, at: int) -> int | None:

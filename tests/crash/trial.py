@@ -111,6 +111,15 @@ class Ground:
         return FakeClock(self.clock.wall() + seconds)
 
 
+def issued(scenario: Scenario, answers: Sequence[Any]) -> tuple[int, ...]:
+    """The ids among the answers of the first acts."""
+    found: list[int] = []
+    for act, answer in zip(scenario.acts, answers, strict=False):
+        if act.__name__ == "issue":
+            found += answer if isinstance(answer, list) else [answer]
+    return tuple(found)
+
+
 def perform(world: World, acts: Sequence[Act], tell: Callable[[Any], None]) -> None:
     """Act, and tell the answer of each act as soon as it is there."""
     for act in acts:
@@ -180,6 +189,8 @@ class Fault:
     born: list[str]
     power_loss: bool = False
     mount: Mount = "ext4"
+    issued: tuple[int, ...] = ()
+    """Ids that were given out, whatever has become of their jobs."""
 
 
 def verify(ground: Ground, fault: Fault) -> None:
@@ -244,6 +255,7 @@ def check(
     ran = drain(backend, clock, gaps=scenario.gaps)
     compare = _agree_in_parts if fault.power_loss or scenario.piecemeal else _agree
     compare(seen, ran, allowed)
+    assert backend.enqueue("new") > max(fault.issued, default=0)
     check_spool(root, set_aside=scenario.set_aside)
     shutil.rmtree(os.path.dirname(root))
 

@@ -120,5 +120,7 @@ def test_a_backend_in_a_forked_child_knows_nothing_wrong(
     os.waitpid(pid, 0)
     mine += [claim(files, worker)["id"], files.enqueue("baz")]
 
-    assert mine == [1, 3, 6]
+    # Two workers now, so the next claim is one of the first few.
+    assert (mine[0], mine[2]) == (1, 6)
+    assert mine[1] in (3, 4)
     assert theirs.read_text() == "2 5"
