@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from spoolq.errors import JobCorrupt
-from spoolq.files import names
+from spoolq.files import names, records
 from spoolq.files.catalog import Catalog, Found
 from spoolq.files.families import Families
 from spoolq.files.fs import Filesystem
@@ -135,7 +135,9 @@ class Settler:
         while True:
             claim = self._running(outcome, lost)
             if claim is None:
-                self._claims.pop(outcome.id, None)
+                mine = lost or self._claims.pop(outcome.id, None)
+                if mine and mine.record["retries"] == outcome.retries:
+                    self._report_refused(mine, outcome, now)
                 return False
             change = _ended(claim, outcome, now, backoff)
             token = self._tokens.supersede_one(change)
@@ -143,6 +145,28 @@ class Settler:
                 self._settled(change, token, now)
                 return True
             lost = claim  # RACE: a note may have renamed the file under the same claim
+
+    def _report_refused(self, claim: Claim, outcome: Outcome, now: float) -> None:
+        """Put on record that an attempt ended after it had been given to somebody else.
+
+        The job may have run twice at once: a worker was taken for dead and lived, or somebody
+        retried or removed a job that ran. Promise 3: never silently.
+        """
+        self._claims.pop(outcome.id, None)
+        incident = {
+            "incident": "outcome refused",
+            "job": outcome.id,
+            "task": claim.record["task"],
+            "retries": outcome.retries,
+            "epoch": claim.found.name.epoch,
+            "worker": claim.record["worker"],
+            "started": claim.record["started"],
+            "time": now,
+            "state": "finished" if outcome.ok else "failed",
+            "result": outcome.result,
+        }
+        data = records.encode_json(incident, "incident") + b"\n"
+        self._fs.create(f"{self._layout.incidents}/{outcome.id}.{names.nonce()}.json", data)
 
     def _settled(self, change: Change, token: Token, now: float) -> None:
         self._claims.pop(change.record["id"], None)
@@ -274,9 +298,11 @@ class Settler:
         """Move a job out of the spool; False when it moved first."""
         fs, layout, id_ = self._fs, self._layout, found.name.id
         if not fs.ordered:
-            # SYNC: before the newest file goes, none of its older ones may come back any more.
+            # SYNC: before the newest file goes, none of its older ones may come back any more, nor
+            # the counter: no file would say that the id was given out.
             fs.sync_directory(f"{layout.trash}/{names.block_of(id_)}")
             fs.sync_directory(layout.trash)
+            fs.sync_directory(layout.ids)
         gone = f"{layout.trash}/{found.token.name}.{names.nonce()}"
         if not fs.move(found.token.path, gone):
             return False

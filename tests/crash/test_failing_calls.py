@@ -61,6 +61,7 @@ def test_a_lost_reply_changes_no_answer(scenario: Scenario, scratch: Path, count
     count("lost replies", at)
 
 
+@pytest.mark.slow
 @every_scenario
 def test_an_error_for_what_was_executed_leaves_the_job_before_or_after(
     scenario: Scenario, scratch: Path, count: Count

@@ -14,17 +14,17 @@ from pathlib import Path
 import pytest
 
 from tests.crash.conftest import Count
+from tests.crash.cutting import act, after, dies_acting, dies_opening, recorded
 from tests.crash.scenarios import SCENARIOS, Scenario
-from tests.crash.trial import Fault, Ground, issued, open_spool, perform, verify, verify_together
-from tests.support.faults import Death, Die, Mount
-from tests.support.powerloss import Cut, Tape, cuts, last_cut
+from tests.crash.trial import Ground, verify, verify_together
+from tests.support.faults import Mount
+from tests.support.powerloss import Tape, cuts, last_cut
 
 # A file that was set aside has to be two seconds old, and after a cut every file is new.
 LOSABLE = [item for item in SCENARIOS if not item.set_aside]
 # Whoever goes on after a death does not know what the dead one had claimed.
 _ALONE = {"a-day-in-the-life", "dequeue-removes-lanes-that-stay-dry"}
 CONTINUED = [item for item in LOSABLE if not item.renewed and item.name not in _ALONE]
-
 
 
 def name(item: object) -> str:
@@ -34,7 +34,7 @@ def name(item: object) -> str:
 every_scenario = pytest.mark.parametrize("scenario", LOSABLE, ids=name)
 
 
-@pytest.mark.parametrize("mount", ["ext4", "btrfs"])
+@pytest.mark.parametrize("mount", [pytest.param("ext4", marks=pytest.mark.slow), "btrfs"])
 @every_scenario
 def test_what_was_acknowledged_survives_a_power_cut_after_any_change(
     scenario: Scenario, mount: Mount, scratch: Path, count: Count
@@ -66,6 +66,7 @@ def test_what_was_acknowledged_survives_whatever_else_is_lost(
     count("power cuts", number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", CONTINUED, ids=name)
 def test_what_is_built_on_the_unsynced_work_of_a_dead_process_survives(
     scenario: Scenario, scratch: Path, count: Count
@@ -78,11 +79,11 @@ def test_what_is_built_on_the_unsynced_work_of_a_dead_process_survives(
     while True:
         root = ground.copy()
         tape = Tape(os.path.dirname(root))
-        begun = _dies(ground, root, tape, number + 1)
+        begun = dies_acting(ground, root, tape, number + 1)
         if begun is None:
             break
         number += 1
-        _acts(ground, root, tape, begun=begun)
+        act(ground, root, tape, begun=begun)
         verify_together(ground, after(ground, last_cut(tape, "btrfs"), "btrfs"), begun)
 
     count("power cuts after a death", number)
@@ -100,56 +101,8 @@ def test_who_recovers_from_power_loss_may_die_at_any_change(
         while died:
             at += 1
             root = ground.copy(lost.root) if os.path.isdir(lost.root) else ground.copy()
-            died = _dies_opening(ground, root, at)
+            died = dies_opening(ground, root, at)
             verify(ground, replace(lost, root=root))
         number += at
 
     count("power cuts and deaths", number)
-
-
-def recorded(ground: Ground, mount: Mount) -> Tape:
-    """What the acts of a scenario do to the disk, and when they answer."""
-    root = ground.copy()
-    tape = Tape(os.path.dirname(root))
-    _acts(ground, root, tape, mount)
-    return tape
-
-
-def after(ground: Ground, cut: Cut, mount: Mount) -> Fault:
-    """What is left after a cut, on a real disk again."""
-    directory = ground.place()
-    cut.image.write_to(directory)
-    ids = issued(ground.scenario, cut.answers)
-    return Fault(f"{directory}/spool", cut.answers, [], True, mount, ids)
-
-
-def _acts(
-    ground: Ground, root: str, tape: Tape, mount: Mount = "btrfs", *, begun: int = 0
-) -> None:
-    """Do all acts but those that another process has done, and note when they answer."""
-    clock = ground.now()
-    backend = open_spool(root, ground.scenario, clock, tape, durability="full", mount=mount)
-    perform(ground.world(backend, clock, root), ground.scenario.acts[begun:], tape.acknowledge)
-
-
-def _dies_opening(ground: Ground, root: str, at: int) -> bool:
-    """Open the spool after a boot and die at a change; False when there were not so many."""
-    plan = Die(at)
-    plan.boot = "the next one"
-    try:
-        open_spool(root, ground.scenario, ground.now(), plan, durability="full", mount="btrfs")
-    except Death:
-        return True
-    return False
-
-
-def _dies(ground: Ground, root: str, tape: Tape, at: int) -> int | None:
-    """Act and die at a change; in which act, None when they all came to an end."""
-    tape.dies_in = at
-    try:
-        _acts(ground, root, tape)
-    except Death:
-        return sum(step.kind == "ack" for step in tape.steps)
-    finally:
-        tape.dies_in = 0
-    return None

@@ -219,7 +219,9 @@ def verify_together(ground: Ground, fault: Fault, begun: int) -> None:
     for before in (begun, begun + 1):
         last = len(acts)
         allowed.append(right(scenario, (*acts[:before], *acts[begun:])))
-        while fault.power_loss and last and not (fault.answers[last - 1] and scenario.lasts(last - 1)):
+        while (
+            fault.power_loss and last and not (fault.answers[last - 1] and scenario.lasts(last - 1))
+        ):
             last -= 1
             done = acts[:last] if last <= begun else (*acts[:before], *acts[begun:last])
             allowed.append(right(scenario, done))

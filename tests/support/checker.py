@@ -18,6 +18,7 @@ from spoolq.files.places import Place, job_name
 from spoolq.model import FOREGROUND_QUEUE
 from spoolq.transitions import Record
 
+
 class Shown(NamedTuple):
     """A job's file, as it lies in the spool."""
 
