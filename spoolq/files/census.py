@@ -23,10 +23,13 @@ from spoolq.model import JSON
 
 _YOUNG: Final = 0.05  # seconds; ten ticks of a slow kernel
 _YOUNG_COARSE: Final = 2.1  # where times are whole seconds
-_EXPIRES: Final = re.compile(r"\.d(-?\d+)\.x(-?\d+)\.")
-_DUE: Final = re.compile(r"\.d(-?\d+)\.")
-_FINISHED: Final = re.compile(r"\.f(-?\d+)\.")
-_FAMILY: Final = re.compile(r"^(\d+)\..*\.p([0-9a-f]{10})\.", re.MULTILINE)
+# A whole line each: what an editor or rsync leaves beside a job has its name inside its own.
+_HEAD: Final = r"^\d+\.\d+\.\d+\.[0-9a-z]+"
+_TAIL: Final = r"\.[^\n]*\.json$"
+_EXPIRES: Final = re.compile(rf"{_HEAD}\.d(-?\d+)\.x(-?\d+){_TAIL}", re.MULTILINE | re.ASCII)
+_DUE: Final = re.compile(rf"{_HEAD}\.d(-?\d+){_TAIL}", re.MULTILINE | re.ASCII)
+_FINISHED: Final = re.compile(rf"{_HEAD}\.f(-?\d+){_TAIL}", re.MULTILINE | re.ASCII)
+_FAMILY: Final = re.compile(r"^(\d+)\..*\.p([0-9a-f]{10})\.", re.MULTILINE | re.ASCII)
 _T = TypeVar("_T")
 
 

@@ -50,6 +50,7 @@ class Lane:
         self._paths: dict[int, list[str]] = {}
         self._kept: list[tuple[int, str, str]] = []  # (id, name, directory), last is first
         self._spread = 0  # among how many to pick at random; 0: the first
+        self._stuck: set[str] = set()  # names that are there and cannot be claimed
         self._passed = -1  # blocks up to here hold nothing for these tasks
         self._looked = 0.0
         self.dry = 0
@@ -83,16 +84,20 @@ class Lane:
         self._spread = max(0, self._spread - 1)
 
     def lost(self, candidate: Candidate) -> None:
-        """It is gone: so what is kept is old, and the bucket is listed anew."""
+        """Somebody else claimed it: so what is kept is old, and the bucket is listed anew."""
         self._drop(candidate)
+        there = set(self._fs.list(candidate.directory))
+        if candidate.name in there:
+            # Not lost: foreign, or the system does not let it be moved. No name comes twice, so
+            # this one is passed over until the lane is built anew.
+            self._stuck.add(candidate.name)
+            return
         # A worker that is alone lost it to a person, not to a claimer, and keeps the exact order.
         alone = len(self._fs.list(f"{self._fs.root}/active")) < 2
         self._spread = 0 if alone else _SPREAD
-        if self._kept:
-            there = set(self._fs.list(candidate.directory))
-            self._kept = [
-                kept for kept in self._kept if kept[2] != candidate.directory or kept[1] in there
-            ]
+        self._kept = [
+            kept for kept in self._kept if kept[2] != candidate.directory or kept[1] in there
+        ]
 
     def _drop(self, candidate: Candidate) -> None:
         entry = (candidate.id, candidate.name, candidate.directory)
@@ -146,8 +151,10 @@ class Lane:
             self._fs.rmdir(self.directory)
 
     def _wanted(self, name: str) -> bool:
-        return name.endswith(".json") and (
-            self._tasks is None or names.task_of(name) in self._tasks
+        return (
+            name.endswith(".json")
+            and (self._tasks is None or names.task_of(name) in self._tasks)
+            and name not in self._stuck
         )
 
 

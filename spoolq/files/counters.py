@@ -7,6 +7,7 @@ Whoever remembers which parents are done reads it with the first, at no cost.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from spoolq.errors import SpoolUnavailable
@@ -14,6 +15,9 @@ from spoolq.files.fs import Filesystem
 from spoolq.files.names import nonce
 
 _WINDOW: Final = 256
+
+
+_NAME: Final = re.compile(r"([a-z]+)\.([0-9]{1,19})\.([0-9]+)\.[0-9a-z]+", re.ASCII)
 
 
 class Counter:
@@ -80,10 +84,9 @@ class Counter:
             if self._last in listed:
                 return  # nobody has moved it on
             for name in listed:
-                kind, _, rest = name.partition(".")
-                parts = rest.split(".")
-                if kind == self._kind and len(parts) == 3:
-                    found = (int(parts[0]), int(parts[1]))
+                parsed = _NAME.fullmatch(name)
+                if parsed and parsed[1] == self._kind:
+                    found = (int(parsed[2]), int(parsed[3]))
                     if best is None or found > best:
                         best, self._last = found, name
             if best is not None:

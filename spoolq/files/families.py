@@ -181,6 +181,6 @@ def parse_alarm(name: str) -> tuple[int, int] | None:
     """(due in µs, parent) of an alarm's name; None for any other name."""
     word, _, rest = name.partition(".")
     due, _, parent = rest.partition(".")
-    if word != "alarm" or not (due.isascii() and due.isdigit() and parent.isdigit()):
+    if word != "alarm" or not (rest.isascii() and due.isdigit() and parent.isdigit()):
         return None
     return int(due), int(parent)

@@ -227,14 +227,14 @@ class Filesystem:
             return False
 
     def unlink(self, path: str) -> bool:
-        """Remove a file; False when it was gone.
+        """Remove a file; False when it was gone, or is a directory.
 
         Survives power loss once its directory is synced.
         """
         try:
             self.sys_unlink(path)
         except OSError as error:
-            if error.errno in _GONE:
+            if error.errno in _GONE or error.errno == errno.EISDIR:
                 return False
             self._refuse("remove", path, error)
         return True

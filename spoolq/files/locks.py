@@ -203,7 +203,11 @@ class Locks:
 
     def _versions(self, directory: str) -> list[int]:
         found = self._fs.list(directory)
-        return sorted(int(name[1:]) for name in found if name[0] == "v" and name[1:].isdigit())
+        return sorted(
+            number
+            for name in found
+            if name[0] == "v" and (number := names.number(name[1:])) is not None
+        )
 
     def _directories(self) -> list[str]:
         return [f"{self._layout.locks}/{name}" for name in self._fs.list(self._layout.locks)]
@@ -243,8 +247,14 @@ def _encode(name: str, version: Version) -> bytes:
 def _decode(sequence: int, data: bytes) -> Version:
     value: Any = records.parse(data)
     try:
-        holds = sorted(Hold(float(until), int(id_), who) for until, id_, who in value["holds"])
+        holds = sorted(_hold(*hold) for hold in value["holds"])
         trail = tuple(map(str, value["trail"]))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise JobCorrupt("it is no state of a lock") from None
     return Version(sequence, tuple(holds), tuple(map(_text, holds)), trail)
+
+
+def _hold(until: Any, id: Any, worker: Any) -> Hold:
+    if type(id) is not int or not (worker is None or type(worker) is int):
+        raise TypeError
+    return Hold(float(until), id, worker)

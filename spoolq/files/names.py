@@ -28,6 +28,7 @@ BLOCK: Final = 256
 one such directory, and must stay below 200 µs."""
 
 _PLAIN: Final = frozenset(string.ascii_letters + string.digits + "_-")
+_ENCODED: Final = _PLAIN | {"%", "~"}
 _LONGEST: Final = 100  # of an encoded string; a name has to fit into 255 bytes beside its numbers
 _NAME: Final = re.compile(
     r"(0|[1-9][0-9]{0,18})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.([0-9a-z]{1,32})"
@@ -95,6 +96,8 @@ def claimed(name: str, nonce: str, started: int) -> tuple[JobName, str] | None:
         return None
     family = parts[-3][1:] if parts[-3].startswith("p") else None
     task = parts[-2]
+    if not _ENCODED.issuperset(task) or len(id_) > 19 or (family and len(family) != 10):
+        return None
     kin = f"p{family}." if family else ""
     mine = JobName(
         int(id_), int(epoch), int(revision), nonce, None, None, started, None, family, task
@@ -120,6 +123,11 @@ def parse(name: str) -> JobName | None:
         family,
         task,
     )
+
+
+def number(text: str) -> int | None:
+    """A number in ASCII digits; None for anything else (`isdigit` alone lets "²" through)."""
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def job_id(name: str) -> int:

@@ -8,6 +8,7 @@ the queue's own listing is the same: ids only grow, so a fresh job comes behind 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from spoolq.errors import SpoolFull
@@ -21,6 +22,7 @@ from spoolq.files.tokens import Token, Tokens
 from spoolq.transitions import Record
 
 _GENERATION = "generation."
+_GENERATION_NAME = re.compile(r"generation\.([0-9]+)\.[0-9a-z]+", re.ASCII)
 _MIN_INODES = 1000
 _CHECK_EVERY = 256  # enqueues between two looks at the free space
 
@@ -214,9 +216,9 @@ class Publisher:
         """
         directory = f"{self._layout.inactive}/{queue}"
         for name in self._fs.list(directory):
-            if name.startswith(_GENERATION):
-                number = name.split(".")[1]
-                after = f"{_GENERATION}{int(number) + 1}.{names.nonce()}"
+            found = _GENERATION_NAME.fullmatch(name)
+            if found:
+                after = f"{_GENERATION}{int(found[1]) + 1}.{names.nonce()}"
                 self._fs.move(f"{directory}/{name}", f"{directory}/{after}")
                 return
         self._fs.mark(f"{directory}/{_GENERATION}0.{names.nonce()}")

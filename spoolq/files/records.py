@@ -39,6 +39,13 @@ _encode: Final[Callable[[Any], str]] = json.JSONEncoder(
 ).encode
 
 
+# What has not happened to a job that nobody has run: the end of its body.
+_LAST: Final = ("started", "finished", "worker", "result", "exit", "history")
+_UNTOUCHED: Final = (
+    b',"started":null,"finished":null,"worker":null,"result":null,"exit":null,"history":[]'
+)
+
+
 def encode_json(value: JSON, name: str = "value") -> bytes:
     """Compact JSON in UTF-8. Raises InvalidType or InvalidValue naming what cannot be carried."""
     try:
@@ -59,6 +66,17 @@ def _refusal(name: str, error: Exception) -> InvalidType | InvalidValue:
 def encode(record: Record) -> bytes:
     """The bytes of a job's file. Raises InvalidValue when they would be more than MAX_SIZE."""
     return seal(encode_body(record), record["id"])
+
+
+def encode_ended(record: Record, before: bytes) -> bytes:
+    """`encode` for a job that ended, out of the file it had: in a third of the time for a first
+    attempt, whose record differs only in what `new_record` puts last."""
+    body = before[:-_SUM_LENGTH]
+    if not body.endswith(_UNTOUCHED):
+        return encode(record)
+    tail = encode_json({field: record[field] for field in _LAST}, "job")[1:-1]
+    whole = b"%b,%b" % (body[: -len(_UNTOUCHED)], tail)
+    return b'%b,"sum":"%08x"}\n' % (_bounded(whole), zlib.crc32(whole))
 
 
 def encode_fresh(record: Record) -> bytes:
@@ -84,8 +102,7 @@ def _fresh(record: Record, args: list[JSON], expires: float | None) -> str:
         f',"attempts":{record["attempts"]},"retries":0,"lax":{"true" if record["lax"] else "false"}'
         f',"parents":[],"notes":{{}},"timeout":null,"created":{record["created"]!r}'
         f',"delayed":{record["delayed"]!r},"expires":{"null" if expires is None else repr(expires)}'
-        ',"retried":null,"started":null,"finished":null,"worker":null,"result":null,"exit":null'
-        ',"history":[]'
+        f',"retried":null{_UNTOUCHED.decode()}'
     )
 
 

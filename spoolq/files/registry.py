@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from spoolq.errors import JobCorrupt
 from spoolq.files import names, records
@@ -29,6 +30,8 @@ from spoolq.files.layout import Layout
 from spoolq.model import JSON, WorkerInfo
 
 _LIMIT = 1024 * 1024  # bytes of one status or command
+_ENTRY: Final = re.compile(r"((\d{1,19})-[0-9a-f]{32})\.(\d{1,18})\.(-?\d{1,18})", re.ASCII)
+_COMMAND: Final = re.compile(r"[0-9]{20}\.[0-9a-z]+\.[0-9a-z]+\.json", re.ASCII)
 
 
 class Entry(NamedTuple):
@@ -97,14 +100,13 @@ class Registry:
         data = records.encode_json(dict(status), "status")
         if self._statuses.get(worker) == data.decode():
             return
-        prefix = f"{worker}.status."
-        old = [name for name in self._fs.list(self._layout.workers) if name.startswith(prefix)]
-        number = 1 + max((int(name[len(prefix) :].split(".")[0]) for name in old), default=0)
+        old = self._status_files(worker)
+        number = old[-1][0] + 1 if old else 1
         staged = f"{self._layout.tmp}/status.{names.nonce()}"
         self._fs.create(staged, data, sync=False)
-        target = f"{self._layout.workers}/{prefix}{number}.{names.nonce()}"
+        target = f"{self._layout.workers}/{worker}.status.{number}.{names.nonce()}"
         self._fs.move(staged, target, private=True)
-        for name in old:
+        for _, name in old:
             self._fs.unlink(f"{self._layout.workers}/{name}")
         self._statuses[worker] = data.decode()
 
@@ -130,11 +132,10 @@ class Registry:
     def clean(self, worker: str) -> None:
         """Remove the status and the inbox of a worker that is not registered any more."""
         fs, layout = self._fs, self._layout
-        for name in fs.list(layout.workers):
-            if name.startswith(f"{worker}.status."):
-                fs.unlink(f"{layout.workers}/{name}")
+        for _, name in self._status_files(worker):
+            fs.unlink(f"{layout.workers}/{name}")
         inbox = f"{layout.commands}/{worker}"
-        for name in fs.list(inbox):
+        for name in self._commands(inbox):
             fs.unlink(f"{inbox}/{name}")
         fs.rmdir(inbox)
 
@@ -168,8 +169,8 @@ class Registry:
         return WorkerInfo(
             id=entry.id,
             host=str(about.get("host", "")),
-            pid=int(about.get("pid", 0)),
-            started=float(about.get("started", 0.0)),
+            pid=_whole(about.get("pid")),
+            started=_seconds(about.get("started")),
             notified=entry.notified,
             status=self._status(entry.worker),
             jobs=sorted(item.name.id for item in self._catalog.of_worker(entry.worker)),
@@ -188,10 +189,18 @@ class Registry:
         return None
 
     def _status(self, worker: str) -> dict[str, JSON]:
+        found = self._status_files(worker)
+        return (self._read(f"{self._layout.workers}/{found[-1][1]}") or {}) if found else {}
+
+    def _status_files(self, worker: str) -> list[tuple[int, str]]:
+        """What a worker said of itself, the newest last."""
         prefix = f"{worker}.status."
-        found = [name for name in self._fs.list(self._layout.workers) if name.startswith(prefix)]
-        found.sort(key=lambda name: int(name[len(prefix) :].split(".")[0]))
-        return (self._read(f"{self._layout.workers}/{found[-1]}") or {}) if found else {}
+        return sorted(
+            (number, name)
+            for name in self._fs.list(self._layout.workers)
+            if name.startswith(prefix)
+            and (number := names.number(name[len(prefix) :].partition(".")[0])) is not None
+        )
 
     def _read(self, path: str) -> dict[str, Any] | None:
         try:
@@ -230,7 +239,7 @@ class Registry:
             return []
         inbox = f"{self._layout.commands}/{worker}"
         received: list[list[JSON]] = []
-        for name in sorted(self._fs.list(inbox)):
+        for name in self._commands(inbox):
             try:
                 data = self._fs.read(f"{inbox}/{name}", _LIMIT)
                 value = None if data is None else records.parse(data)
@@ -244,6 +253,10 @@ class Registry:
                 if isinstance(value, list) and value:
                     received.append(value)
         return received
+
+    def _commands(self, inbox: str) -> list[str]:
+        """The commands in an inbox, in the order they were sent; foreign files are left alone."""
+        return sorted(name for name in self._fs.list(inbox) if _COMMAND.fullmatch(name))
 
     # -- death -----------------------------------------------------------------------------------
 
@@ -264,13 +277,18 @@ def _entry_name(entry: Entry) -> str:
 
 
 def _parse_entry(name: str) -> Entry | None:
-    parts = name.split(".")
-    if len(parts) != 3 or not (parts[1].isdigit() and parts[2].lstrip("-").isdigit()):
+    found = _ENTRY.fullmatch(name)
+    if found is None:
         return None
-    number, _, digits = parts[0].partition("-")
-    if not (number.isdigit() and len(digits) == 32):
-        return None
-    return Entry(parts[0], int(number), int(parts[1]), int(parts[2]) / 1_000_000, name)
+    return Entry(found[1], int(found[2]), int(found[3]), int(found[4]) / 1_000_000, name)
+
+
+def _whole(value: Any) -> int:
+    return value if type(value) is int else 0
+
+
+def _seconds(value: Any) -> float:
+    return float(value) if type(value) in (int, float) and abs(value) < 1e15 else 0.0
 
 
 def this_process() -> dict[str, Any]:

@@ -217,9 +217,9 @@ class Repairer:
     def release_children(self, now: float) -> None:
         """Waiting jobs whose parent has ended: behind the hints that move them at once."""
         parents = {
-            int(place.key)
+            parent
             for place in self._catalog.inactive_places()
-            if place.kind == "waiting" and place.key.isdigit()
+            if place.kind == "waiting" and (parent := names.number(place.key)) is not None
         }
         for parent in parents:
             found = self._catalog.find(parent)
@@ -244,7 +244,7 @@ class Repairer:
                     self.delete(f"{directory}/{name}")
         for name in self._fs.list(layout.trash):
             path = f"{layout.trash}/{name}"
-            if name.isdigit():
+            if names.number(name) is not None:
                 self._empty(path, now)
             else:
                 self.delete(path)

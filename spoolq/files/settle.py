@@ -40,6 +40,7 @@ class Claim(NamedTuple):
 
     found: Found
     record: Record
+    data: bytes = b""
 
 
 class Outcome(NamedTuple):
@@ -345,14 +346,14 @@ def as_active(found: Found, record: Record) -> Record:
 
 def _ended(claim: Claim, outcome: Outcome, now: float, backoff: Backoff) -> Change:
     """The change that an outcome makes: finished, failed, or inactive for the next attempt."""
-    found, record = claim
+    found, record, data = claim
     epoch, revision = found.name.epoch, found.name.revision + 1
     if outcome.ok:
         after = finished(record, outcome.result, now, outcome.exit)
-        return Change(found.token, after, FINISHED, epoch, revision)
+        return Change(found.token, after, FINISHED, epoch, revision, data)
     state, after = failed(record, outcome.result, now, backoff, outcome.exit)
     if state == "failed":
-        return Change(found.token, after, FAILED, epoch, revision)
+        return Change(found.token, after, FAILED, epoch, revision, data)
     return Change(found.token, after, _later(after, now), epoch + 1, revision)
 
 

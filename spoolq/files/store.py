@@ -27,7 +27,7 @@ from spoolq.files.places import Place, Places
 from spoolq.files.publish import Publisher
 from spoolq.files.registry import Registry
 from spoolq.files.repair import Repairer
-from spoolq.files.settle import Claim, Outcome, Settler
+from spoolq.files.settle import Claim, Outcome, Settler, as_active
 from spoolq.files.tokens import Token, Tokens
 from spoolq.model import JSON, STATES, Claimed, JobInfo, Page, State
 from spoolq.settings import Settings, check_durability
@@ -91,6 +91,7 @@ class FileBackend(Backend):
         self._lock = threading.RLock()
         self._offset, self._probed = 0.0, -_PROBE
         self._next_inbox = 0.0
+        self._encodings: dict[tuple[str, ...], list[str]] = {}
         self.created = roots.open_root(self._fs, self._clock.wall())
         self._wire(Layout(root))
         self._recover_after_boot()
@@ -222,8 +223,8 @@ class FileBackend(Backend):
         wanted = None if id is None else check_id(id)
         least = None if min_priority is None else check_priority(min_priority)
         seconds = check_seconds(wait, "wait")
-        lanes = _encoded(queues, "queues")
-        known = None if tasks is None else frozenset(_encoded(tasks, "tasks"))
+        lanes = self._encoded(queues, "queues")
+        known = None if tasks is None else frozenset(self._encoded(tasks, "tasks"))
         deadline = self._clock.elapsed() + seconds
         pause = _POLL[0]
         while True:
@@ -239,6 +240,17 @@ class FileBackend(Backend):
                 return claimed
             self._clock.sleep(min(pause, left))
             pause = min(pause * 1.5, _POLL[1])
+
+    def _encoded(self, values: Sequence[str], name: str) -> list[str]:
+        """As path components; remembered, because a worker asks for the same ones all day."""
+        key = tuple(values)
+        known = None if isinstance(values, str) else self._encodings.get(key)
+        if known is None:
+            if len(self._encodings) > 256:
+                self._encodings.clear()
+            known = [names.encode(value) for value in _strings(values, name)]
+            self._encodings[key] = known
+        return known
 
     def _claim(
         self,
@@ -308,19 +320,20 @@ class FileBackend(Backend):
     def _start(self, found: Found, now: float) -> Claimed | None:
         """Read what was claimed and look once more whether it may run; None: it was given back."""
         try:
-            record = self._settler_read(found)
+            content = self._tokens.read_with_bytes(found.token)
         except JobCorrupt as error:
             self._settler.set_aside(found.token.path, str(error), now)
             return None
-        if record is None:
+        if content is None:
             return None  # taken from us again, by repair or by hand
+        record = as_active(found, content[0])
         if expired(record, now):
             self._settler.discard(found, now)
             return None
         if record["parents"] and self._families.blocking(record, now):
             self._settler.release(found, record, now)
             return None
-        self._settler.remember(Claim(found, record))
+        self._settler.remember(Claim(found, record, content[1]))
         return {
             "id": record["id"],
             "task": record["task"],
@@ -330,12 +343,6 @@ class FileBackend(Backend):
             "queue": record["queue"],
             "timeout": record["timeout"],
         }
-
-    def _settler_read(self, found: Found) -> Record | None:
-        from spoolq.files.settle import as_active
-
-        record = self._tokens.read(found.token)
-        return None if record is None else as_active(found, record)
 
     def _promote(self, due: Due, now: float) -> None:
         """Put a delayed job that is due among the ready ones; act on an alarm."""
@@ -753,10 +760,6 @@ def _states(states: Iterable[str] | None) -> frozenset[State]:
     if unknown:
         raise InvalidValue(f"unknown state {min(unknown)!r} (known: {', '.join(STATES)})")
     return frozenset(state for state in STATES if state in wanted)
-
-
-def _encoded(values: Iterable[str], name: str) -> list[str]:
-    return [names.encode(value) for value in _strings(values, name)]
 
 
 def _string(value: object, name: str) -> str:

@@ -46,6 +46,7 @@ class Change(NamedTuple):
     place: Place  # where it goes
     epoch: int
     revision: int
+    before: bytes = b""  # the present content, of a job that ends: most of the new one is in it
 
 
 class Settling(NamedTuple):
@@ -109,7 +110,7 @@ class Tokens:
         """
         fs, nonce = self._fs, names.nonce()
         stem = self._stem(change, nonce)
-        data = records.encode(change.record)
+        data = _encode(change)
         # CRASH: dying after this leaves a `.new` alone: never decided, collected by repair.
         fs.create(f"{stem}.new", data, urgent=True)
         if not self._commit(change, stem):
@@ -132,7 +133,7 @@ class Tokens:
         staged = []
         for change in changes:
             nonce = names.nonce()
-            stem, data = self._stem(change, nonce), records.encode(change.record)
+            stem, data = self._stem(change, nonce), _encode(change)
             staged.append((change, stem, nonce, data))
         for _, stem, _, data in staged:
             fs.create(f"{stem}.new", data, sync=False, urgent=True)
@@ -240,6 +241,11 @@ class Tokens:
 
     def read(self, token: Token) -> Record | None:
         """The content of a job's file; None when it has moved on. Raises JobCorrupt."""
+        found = self.read_with_bytes(token)
+        return found[0] if found else None
+
+    def read_with_bytes(self, token: Token) -> tuple[Record, bytes] | None:
+        """`read`, and the bytes it was read from."""
         data = self._fs.read(token.path, records.MAX_SIZE)
         if data is None:
             return None
@@ -249,4 +255,10 @@ class Tokens:
         if names.encode(record["task"]) != names.task_of(token.name) and "@" not in token.name:
             # Claimers choose by the name: else a job could reach a worker that does not serve it.
             raise JobCorrupt(f"it says that its task is {record['task'][:60]!r}")
-        return record
+        return record, data
+
+
+def _encode(change: Change) -> bytes:
+    if change.before:
+        return records.encode_ended(change.record, change.before)
+    return records.encode(change.record)

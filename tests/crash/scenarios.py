@@ -635,7 +635,7 @@ def inbox_garbage(world: World) -> None:
 @scenario(repair)
 def repair_after_a_worker_died(world: World) -> None:
     for options in ({"attempts": 2}, {}, {"queue": "minion_foreground"}):
-        world.backend.enqueue("task", [], **options)  # type: ignore[arg-type]
+        world.backend.enqueue("task", [], **options)
         claim(world.backend, world.worker(), queues=["default", "minion_foreground"])
     world.backend.lock("of the worker", 500)
     world.backend.acquire_lock("with the worker", 500, worker=world.worker())

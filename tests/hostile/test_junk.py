@@ -71,7 +71,11 @@ def test_a_foreign_name_in_every_directory_stops_nobody(
     a_day(open_spool(), clock)
 
 
-@pytest.mark.parametrize("name", NAMES.values(), ids=[ascii(name) for name in NAMES])
+# One of them looks like a worker, and a worker that does not beat is declared dead.
+FOREIGN = {name: path for name, path in NAMES.items() if not name.endswith("0.0.0")}
+
+
+@pytest.mark.parametrize("name", FOREIGN.values(), ids=[ascii(name) for name in FOREIGN])
 def test_a_foreign_file_is_never_deleted(
     files: FileBackend, worker: int, root: Path, clock: FakeClock, name: bytes
 ) -> None:
@@ -94,9 +98,8 @@ def test_junk_is_in_no_count(files: FileBackend, worker: int, root: Path, clock:
     settle_down(files, worker, clock)
     before, total = files.stats(), files.list_jobs().total
     for directory in directories(root):
-        for name in (b"junk.json", b".DS_Store", b"17.json~", b"foo.d5.x9.bar.json"):
-            if b"/inactive/" in directory or b"/f" in directory or b"/active/" in directory:
-                touch(directory + b"/" + name)
+        for name in (b".nfs0001", b".DS_Store", b"1.json~", b".1.0.0.a.d1.x2.day.json.Xy3", b"x"):
+            touch(directory + b"/" + name)
 
     assert files.stats() == before
     assert files.list_jobs().total == total

@@ -49,11 +49,11 @@ def check_spool(
     assert not problems, "\n".join([*problems, *tree(root)])
 
 
-def repair_twice(repair: Callable[[], None], root: str) -> None:
+def repair_twice(first: Callable[[], None], second: Callable[[], None], root: str) -> None:
     """Repair, and again: the second time changes no name and leaves no change half done."""
-    repair()
+    first()
     before = tree(root)
-    repair()
+    second()
     after = tree(root)
     assert after == before, f"the second repair changed {sorted(set(before) ^ set(after))}"
     old = {path.rpartition("/")[2].removesuffix(".old") for path in tree(root) if "trash/" in path}

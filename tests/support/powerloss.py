@@ -61,6 +61,8 @@ class Step(NamedTuple):
 
 
 _MADE: Final = frozenset({"create", "mkdir", "link"})
+_TAKING: Final = frozenset({"rename", "unlink", "rmdir"})
+_PLACING: Final = frozenset({"create", "mkdir", "rename"})
 
 
 @dataclass
@@ -285,11 +287,10 @@ def _closed(steps: list[Step], kept: Iterable[int]) -> set[int]:
         step = steps[index]
         for before in range(index):
             earlier = steps[before]
-            if step.kind == "rmdir" and step.node in (earlier.source[0], earlier.target[0]):
+            emptied = step.kind == "rmdir" and step.node in (earlier.source[0], earlier.target[0])
+            taken = step.kind in _TAKING and earlier.node == step.node
+            if emptied or (taken and earlier.kind in _PLACING):
                 pending.append(before)
-            elif step.kind in ("rename", "unlink", "rmdir") and earlier.node == step.node:
-                if earlier.kind in ("create", "mkdir", "rename"):
-                    pending.append(before)
     return closed
 
 
