@@ -17,7 +17,8 @@ from spoolq.model import JSON, UNKNOWN_ERROR, State
 Record = dict[str, Any]
 Backoff = Callable[..., float]
 
-# (state, event) -> the states it may end in. What is not here does not happen.
+# (state, event) -> the states it may end in, none for a job that is gone then. What is not here
+# does not happen: the operation answers False and changes nothing.
 TABLE: Final[dict[tuple[State, str], tuple[State, ...]]] = {
     ("inactive", "dequeue"): ("active",),
     ("inactive", "retry"): ("inactive",),
@@ -28,8 +29,11 @@ TABLE: Final[dict[tuple[State, str], tuple[State, ...]]] = {
     ("active", "retry"): ("inactive",),
     ("finished", "retry"): ("inactive",),
     ("failed", "retry"): ("inactive",),
+    ("inactive", "remove"): (),
+    ("finished", "remove"): (),
+    ("failed", "remove"): (),
 }
-REMOVABLE: Final[frozenset[State]] = frozenset({"inactive", "finished", "failed"})
+REMOVABLE: Final = frozenset(state for state, event in TABLE if event == "remove")
 
 MAX_ID: Final = 2**63 - 1
 MAX_DEPTH: Final = 64

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from spoolq.errors import JobCorrupt
 from spoolq.files import names
 from spoolq.files.fs import Filesystem
 from spoolq.files.layout import Layout
@@ -55,7 +56,10 @@ class Catalog:
                 found = self._scan(id)
             if found is None or found.token.place != SETTLING:
                 return found
-            self._tokens.complete(found.token.name)
+            try:
+                self._tokens.complete(found.token.name)
+            except JobCorrupt:
+                return None  # until repair brings back what it was before
         return None
 
     def revision(self, id: int) -> int | None:

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from spoolq.files import names
 from spoolq.files.catalog import Catalog, Found, is_number
 from spoolq.files.families import parse_alarm
-from spoolq.files.fs import Filesystem
+from spoolq.files.fs import Denied, Filesystem
 from spoolq.files.layout import Layout
 from spoolq.files.places import HOUR, Place, list_buckets
 from spoolq.files.tokens import Token
@@ -242,11 +242,6 @@ class View:
                 return found
         return None
 
-    @property
-    def next_due(self) -> float | None:
-        """When the next delayed job of this hour becomes due (epoch seconds)."""
-        return self._due[-1].at / 1_000_000 if self._due else None
-
 
 def _due(directory: str, name: str) -> Due | None:
     alarm = parse_alarm(name)
@@ -298,6 +293,9 @@ class Claimer:
             return None
         mine, renamed = named
         target = f"{self._layout.active}/{worker}"
-        if not self._fs.move(f"{directory}/{name}", f"{target}/{renamed}"):
-            return None
+        try:
+            if not self._fs.move(f"{directory}/{name}", f"{target}/{renamed}"):
+                return None
+        except Denied:
+            return None  # immutable: the others can be claimed
         return Found(Token(target, renamed, Place("active", "", worker)), mine)

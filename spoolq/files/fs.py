@@ -42,6 +42,13 @@ _ORDERED: Final = frozenset({"ext3", "xfs", "tmpfs"})
 _LOCAL: Final = _SYNCFS | {"overlay", "ramfs", "bcachefs"}
 
 
+class Denied(SpoolUnavailable):
+    """The system permits it for this file no more: it is immutable, or its mode is in the way.
+
+    Whoever goes through many files passes over this one, and does the others.
+    """
+
+
 class NoDirectory(Exception):
     """The target's directory is not there; the source still is. A signal between modules."""
 
@@ -546,7 +553,10 @@ class Filesystem:
             raise SpoolFull(
                 f"cannot {verb} {path}: {reason}; make room on the file system of {self.root}", path
             ) from error
-        raise SpoolUnavailable(f"cannot {verb} {path}: {reason}", path) from error
+        # EPERM is about the file, EACCES of a change about its directory, and so about all in it.
+        denied = error.errno == errno.EPERM or (error.errno == errno.EACCES and verb == "open")
+        kind = Denied if denied else SpoolUnavailable
+        raise kind(f"cannot {verb} {path}: {reason}", path) from error
 
 
 def _check_regular(found: os.stat_result, limit: int, *, linked: bool) -> int:

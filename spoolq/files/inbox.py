@@ -14,7 +14,7 @@ from spoolq.errors import InvalidType, InvalidValue, JobCorrupt
 from spoolq.files import names, records
 from spoolq.files.catalog import Catalog
 from spoolq.files.counters import Counter
-from spoolq.files.fs import Filesystem
+from spoolq.files.fs import Denied, Filesystem
 from spoolq.files.layout import Layout
 from spoolq.files.places import Place
 from spoolq.files.publish import Publisher
@@ -51,12 +51,13 @@ class Inbox:
         self._publisher = publisher
         self._settler = settler
         self._counter = counter
+        self._stuck: set[str] = set()  # files that the system does not let be moved
 
     def take_in(self, now: float, disk_now: float) -> int:
         """Make jobs of the files that wait in the inbox; how many. `disk_now` ages them."""
         taken = 0
         for name in self._fs.list(self._layout.inactive):
-            if name.endswith(".json") and not name.startswith("."):
+            if name.endswith(".json") and not name.startswith(".") and name not in self._stuck:
                 taken += self._take(name, now, disk_now)
         return taken
 
@@ -71,6 +72,9 @@ class Inbox:
             if parsed:
                 return self._retry(path, parsed, value, now)
             return self._new(path, value, now)
+        except Denied:
+            self._stuck.add(name)  # it stays where it is, and nobody else is kept waiting
+            return False
         except (JobCorrupt, InvalidType, InvalidValue) as error:
             # `cp` makes the file first and fills it then; a job may parse half written only if
             # it is complete, so anything that parses and is wrong is wrong for good.

@@ -8,6 +8,7 @@ the queue's own listing is the same: ids only grow, so a fresh job comes behind 
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 
@@ -15,7 +16,7 @@ from spoolq.errors import SpoolFull
 from spoolq.files import names, records
 from spoolq.files.counters import Counter
 from spoolq.files.families import Families, alarm_name, alarm_place
-from spoolq.files.fs import Filesystem, NoDirectory
+from spoolq.files.fs import Denied, Filesystem, NoDirectory
 from spoolq.files.layout import Layout
 from spoolq.files.places import Place, Places, delayed, job_name, ready, waiting
 from spoolq.files.tokens import Token, Tokens
@@ -236,7 +237,8 @@ class Publisher:
         for found in self._families.waiting(parent):
             record = self._tokens.read_or_none(found.token)
             if record is not None:
-                self.replace(found.token, found.name, record, now)
+                with contextlib.suppress(Denied):
+                    self.replace(found.token, found.name, record, now)
 
     def replace(self, token: Token, name: names.JobName, record: Record, now: float) -> bool:
         """Move an inactive job to the place where it belongs now. False: it is there, or gone."""

@@ -7,6 +7,7 @@ the next one. Nothing here is needed for what was acknowledged to be safe: only 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from spoolq.errors import JobCorrupt
@@ -14,7 +15,7 @@ from spoolq.files import names
 from spoolq.files.catalog import Catalog, Found
 from spoolq.files.census import Census, count, oldest_due, oldest_end
 from spoolq.files.families import Families
-from spoolq.files.fs import Filesystem
+from spoolq.files.fs import Denied, Filesystem
 from spoolq.files.layout import Layout
 from spoolq.files.locks import Locks
 from spoolq.files.places import FINISHED
@@ -118,10 +119,27 @@ class Repairer:
         try:
             token = self._tokens.complete(name)
         except JobCorrupt as error:
+            self._bring_back(name, now)
             self._settler.set_aside(f"{self._layout.settling}/{name}", str(error), now)
             return
         if token and token.place.state == "inactive":
             self._publisher.bump(token.place.queue)
+
+    def _bring_back(self, name: str, now: float) -> None:
+        """A change whose new file cannot be read: the job as it was, tried again like one that is
+        moved by hand."""
+        old = self._tokens.old_of(name)
+        try:
+            record = self._tokens.read(old)
+        except JobCorrupt as error:
+            self._settler.set_aside(old.path, str(error), now)
+            return
+        change = self._tokens.committed(name)
+        if record is not None and change is not None:
+            numbers = (change.id, change.epoch, change.revision, names.nonce())
+            kept = names.JobName(*numbers, *(None,) * 5, task=names.encode(record["task"]))
+            # CRASH: dying after this leaves a new file that was not decided.
+            self._fs.move(old.path, f"{self._layout.inactive}/{kept}")
 
     # -- workers ---------------------------------------------------------------------------------
 
@@ -130,7 +148,8 @@ class Repairer:
         for entry in self._registry.entries():
             overdue = now - entry.notified > missing_after
             if overdue or self._registry.proven_dead(entry):
-                self._registry.declare_dead(entry)
+                with suppress(Denied):
+                    self._registry.declare_dead(entry)
 
     def sweep_dead_workers(self, now: float, backoff: Backoff) -> None:
         """Fail what unregistered workers performed, job by job, then close their directories."""
@@ -164,7 +183,8 @@ class Repairer:
             self._settler.set_aside(found.token.path, str(error), now)
             return
         if record is not None and record["queue"] != FOREGROUND_QUEUE:
-            self._settler.fail_lost(found, WORKER_GONE, now, backoff)
+            with suppress(Denied):
+                self._settler.fail_lost(found, WORKER_GONE, now, backoff)
 
     # -- age -------------------------------------------------------------------------------------
 
@@ -181,7 +201,8 @@ class Repairer:
                 if at is None or at > limit:
                     continue
                 if not self._families.unfinished_children(found.name.id, families):
-                    self._settler.discard(found, now)
+                    with suppress(Denied):
+                        self._settler.discard(found, now)
             self._fs.rmdir(directory)
 
     def remove_expired(self, now: float) -> None:
@@ -191,7 +212,8 @@ class Repairer:
             if any(at <= limit for _, at in self._census.ask(directory, count).expiries):
                 for found in self._catalog.of_directory(place, directory):
                     if found.expired(now):
-                        self._settler.discard(found, now)
+                        with suppress(Denied):
+                            self._settler.discard(found, now)
 
     def fail_stuck(self, now: float, stuck_after: float) -> int:
         """Inactive jobs overdue by too long, but for those that wait for a parent [220-225].
@@ -209,7 +231,8 @@ class Repairer:
                     continue
                 record = self._tokens.read_or_none(found.token)
                 if record is not None and self._families.blocking(record, now) is None:
-                    stuck += self._settler.fail_stuck(found, record, STUCK, now)
+                    with suppress(Denied):
+                        stuck += self._settler.fail_stuck(found, record, STUCK, now)
         return stuck
 
     # -- backstops -------------------------------------------------------------------------------
@@ -225,6 +248,14 @@ class Repairer:
             found = self._catalog.find(parent)
             if found is None or found.state in ("finished", "failed") or found.expired(now):
                 self._publisher.release(parent, now)
+                self._set_unreadable_aside(parent, now)
+
+    def _set_unreadable_aside(self, parent: int, now: float) -> None:
+        for found in list(self._families.waiting(parent)):
+            try:
+                self._tokens.read(found.token)
+            except JobCorrupt as error:
+                self._settler.set_aside(found.token.path, str(error), now)
 
     def remove_empty_places(self) -> None:
         """Directories of parents under which nobody waits any more."""
@@ -276,4 +307,5 @@ class Repairer:
                 self.delete(f"{path}/{name}")
             self._fs.rmdir(path)
         else:
-            self._fs.unlink(path)
+            with suppress(Denied):
+                self._fs.unlink(path)

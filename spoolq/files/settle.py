@@ -15,7 +15,7 @@ from spoolq.errors import JobCorrupt
 from spoolq.files import names, records
 from spoolq.files.catalog import Catalog, Found
 from spoolq.files.families import Families
-from spoolq.files.fs import Filesystem
+from spoolq.files.fs import Denied, Filesystem
 from spoolq.files.layout import Layout
 from spoolq.files.places import FAILED, FINISHED, Place
 from spoolq.files.publish import Publisher
@@ -319,11 +319,18 @@ class Settler:
         return True
 
     def set_aside(self, path: str, reason: str, now: float) -> None:
-        """Move a file that cannot be used to `corrupt/`, with the reason beside it."""
+        """Move a file that cannot be used to `corrupt/`, with the reason beside it.
+
+        One that the system does not let be moved stays where it is.
+        """
         fs = self._fs
         base = names.encode(path.rpartition("/")[2])
         target = f"{self._layout.corrupt}/{names.nonce()}.{base}"
-        if fs.move(path, target):
+        try:
+            moved = fs.move(path, target)
+        except Denied:
+            return
+        if moved:
             note = {"file": path, "reason": reason, "time": now}
             fs.create(f"{target}.reason", json.dumps(note).encode() + b"\n", urgent=True)
 

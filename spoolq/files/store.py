@@ -6,6 +6,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from spoolq.files.census import Census
 from spoolq.files.claims import Claimer, Due
 from spoolq.files.counters import Counter
 from spoolq.files.families import Families, parse_alarm
-from spoolq.files.fs import Filesystem, NoDirectory
+from spoolq.files.fs import Denied, Filesystem, NoDirectory
 from spoolq.files.inbox import Inbox
 from spoolq.files.layout import Layout
 from spoolq.files.locks import Locks
@@ -362,7 +363,8 @@ class FileBackend(Backend):
             self._settler.set_aside(token.path, str(error), now)
             return
         if record is not None:
-            self._publisher.replace(token, name, record, now)
+            with suppress(Denied):
+                self._publisher.replace(token, name, record, now)
 
     def _take_in(self, now: float, elapsed: float) -> None:
         self._next_inbox = elapsed + _INBOX

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from spoolq.errors import JobCorrupt
 from spoolq.files import names, records
-from spoolq.files.fs import Filesystem, NoDirectory
+from spoolq.files.fs import Denied, Filesystem, NoDirectory
 from spoolq.files.layout import Layout
 from spoolq.files.places import SETTLING, Place, Places, job_name, parse_code
 from spoolq.transitions import Record
@@ -211,6 +211,11 @@ class Tokens:
         stem = f"{self._layout.settling}/{name.removesuffix('.new')}"
         return change if self._fs.has(self._old(stem)) else None
 
+    def old_of(self, name: str) -> Token:
+        """The old file of the change whose new file in `settling/` is called `name`."""
+        directory, _, old = self._old(name.removesuffix(".new")).rpartition("/")
+        return Token(directory, old, SETTLING)
+
     def complete(self, name: str) -> Token | None:
         """Complete the committed change whose new file is called `name`, by anybody: step 3.
 
@@ -246,7 +251,10 @@ class Tokens:
 
     def read_with_bytes(self, token: Token) -> tuple[Record, bytes] | None:
         """`read`, and the bytes it was read from."""
-        data = self._fs.read(token.path, records.MAX_SIZE)
+        try:
+            data = self._fs.read(token.path, records.MAX_SIZE)
+        except Denied as error:
+            raise JobCorrupt(str(error)) from None
         if data is None:
             return None
         record = records.decode(data)

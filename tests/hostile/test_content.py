@@ -304,7 +304,7 @@ def test_well_formed_nonsense_about_workers_locks_and_commands_stops_nobody(
 
     fresh.list_workers()
     fresh.list_locks()
-    fresh.lock("x", 60, worker=worker)
+    fresh.acquire_lock("x", 60, worker=worker)
     fresh.receive(worker)
     fresh.repair()
     a_day(fresh, clock)
