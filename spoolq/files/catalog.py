@@ -63,9 +63,9 @@ class Catalog:
         return None
 
     def revision(self, id: int) -> int | None:
-        """The revision of a job that is in a place; None when it is in none."""
-        found = self._scan(id)
-        return found.name.revision if found and found.token.place != SETTLING else None
+        """The revision of a job, of a change under way that of the new file; None: no such job."""
+        found = self._scan(id) or self._scan(id)
+        return found.name.revision if found else None
 
     def _scan(self, id: int) -> Found | None:
         block, start = names.block_of(id), f"{id}."

@@ -89,6 +89,7 @@ class Filesystem:
         self.owner: tuple[int, int] | None = None
         """uid and gid that what is made here shall have, when root works for the spool's owner."""
         self.ballast = os.path.join(root, "reserve", "ballast")
+        self._seal: tuple[str, tuple[int, int], Sequence[str]] = ("", (0, 0), ())
         self._unnamed = self.local  # until an open says that this file system cannot
         self.sys_syncfs = _syncfs
 
@@ -260,6 +261,8 @@ class Filesystem:
             self.mkdir(os.path.dirname(path))
             return self.mark(path)
         except OSError as error:
+            if error.errno in _FULL and self.release_ballast():
+                return self.mark(path)
             self._refuse("write", path, error)
         self.sync_directory(os.path.dirname(path))
         return True
@@ -292,6 +295,9 @@ class Filesystem:
             self.mkdir(parent)
             return self.mkdir(path)
         except OSError as error:
+            # A job that runs may be the first one to end in its shard.
+            if error.errno in _FULL and self.release_ballast():
+                return self.mkdir(path)
             self._refuse("make the directory", path, error)
         if self.shared or self.owner:
             self.hand_over(path, self.directory_mode)
@@ -477,6 +483,30 @@ class Filesystem:
         except OSError:
             return (0, 0)
         return (found.st_ino, found.st_mtime_ns)
+
+    def remember_root(self, path: str, directories: Sequence[str]) -> None:
+        """Take this file for what tells the spool from another one, and from none."""
+        self._seal = (path, self.changed(path), directories)
+
+    def check_root(self) -> None:
+        """Raise SpoolUnavailable when the spool that was opened is not at its root any more.
+
+        It was moved away, replaced, or restored from a copy; or somebody has put a link in place
+        of one of its directories.
+        """
+        path, was, directories = self._seal
+        if self.changed(path) != was:
+            raise SpoolUnavailable(
+                f"{self.root} is not the spool any more that was opened here: it was moved, "
+                "replaced or restored; start again",
+                self.root,
+            )
+        for directory in directories:
+            if os.path.islink(directory):
+                raise SpoolUnavailable(
+                    f"{directory} is a link, and a spool has none; put the directory back",
+                    directory,
+                )
 
     def modified(self, path: str) -> float | None:
         """When the file's content last changed, by the file system's clock; None when gone."""

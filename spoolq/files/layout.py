@@ -115,6 +115,9 @@ def open_root(fs: Filesystem, now: float) -> float:
         raise SpoolUnavailable(f"{root} has lost its FORMAT", root)
     if not os.path.isdir(f"{root}/reserve"):
         complete(fs)
+    # Executables and logs may lie elsewhere: no job's state is in them.
+    own = [f"{root}/{name}" for name in (*DIRECTORIES, "ids") if name not in ("jobs", "logs")]
+    fs.remember_root(f"{root}/FORMAT", own)
     return created
 
 

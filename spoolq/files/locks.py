@@ -1,28 +1,29 @@
-"""Named locks: a chain of immutable states, the next one made by `link`.
+"""Named locks: a chain of immutable states, and a name that says which one counts.
 
-    locks/<name>/v<sequence>    the state: who holds the lock, until when
+    locks/<name>/at.<sequence>.<nonce>       the state that counts; the file is empty
+    locks/<name>/state.<sequence>.<nonce>    a state: who holds the lock, until when
 
-The newest version is the state. To change it is to link the next one, which only one can do: a
-compare-and-swap. The sequence number only grows, so it serves as a fencing token. Nothing here is
-synced: after power loss nobody runs, and so nobody holds anything (Minion keeps locks in an
-unlogged table [184]).
+To change a lock is to write the next state and to rename `at` from the state it was made of to
+the new one: a compare-and-swap, because that very name is there once. The sequence number only
+grows, so it serves as a fencing token. Nothing here is synced: after power loss nobody runs, and
+so nobody holds anything (Minion keeps locks in an unlogged table [184]).
 """
 
 from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from spoolq.errors import JobCorrupt
+from spoolq.errors import JobCorrupt, SpoolUnavailable
 from spoolq.files import names, records
 from spoolq.files.counters import Counter
 from spoolq.files.fs import Filesystem
 from spoolq.files.layout import Layout
 from spoolq.model import LockInfo
 
-_LIMIT = 16 * 1024 * 1024
-_TRAIL = 16
+_LIMIT: Final = 16 * 1024 * 1024
+_SWEEP: Final = 256  # changes of a lock between two looks for states that never counted
 
 
 class Hold(NamedTuple):
@@ -34,18 +35,18 @@ class Hold(NamedTuple):
 
 
 class Version(NamedTuple):
-    """A state of a lock; sequence 0 is a lock that nobody ever took.
-
-    The holds are in the order in which they expire. `texts` has each of them as it is written,
-    so that a change encodes one hold and not five hundred. `trail` has the nonces of this version
-    and of those before it: whoever is in it was once the state, and was not linked under a number
-    that a sweep had freed.
-    """
+    """A state of a lock. The holds are in the order in which they expire; `texts` has each of
+    them as it is written, so that a change encodes one hold and not five hundred."""
 
     sequence: int
-    holds: tuple[Hold, ...]
+    nonce: str  # "" for a lock that nobody ever took
+    holds: tuple[Hold, ...] = ()
     texts: tuple[str, ...] = ()
-    trail: tuple[str, ...] = ()
+
+    @property
+    def tag(self) -> str:
+        """What both of its names end in."""
+        return f"{self.sequence}.{self.nonce}"
 
     def alive(self, now: float) -> Version:
         """Without the holds that have expired."""
@@ -86,7 +87,7 @@ class Locks:
         limit = max(1, limit)  # [175]
         if duration <= 0:
             # The state as it is answers; there is nothing to swap.
-            version = self._newest(self._directory(name))[0]
+            version = self._newest(self._directory(name))
             return 0 if len(version.alive(now).holds) < limit else None
         hold = Hold(now + duration, 0, worker)
 
@@ -123,7 +124,7 @@ class Locks:
             return after if len(after.holds) < len(version.holds) else None
 
         for directory in self._directories():
-            if any(map(orphaned, self._newest(directory)[0].holds)):
+            if any(map(orphaned, self._newest(directory).holds)):
                 name = self._name(directory)
                 if name is not None:
                     self._swap(name, drop, now)
@@ -137,77 +138,108 @@ class Locks:
             pairs = [(name, self._directory(name)) for name in dict.fromkeys(wanted)]
         for name, directory in pairs:
             if name is not None:
-                holds = self._newest(directory)[0].alive(now).holds
+                holds = self._newest(directory).alive(now).holds
                 found += [LockInfo(hold.id, name, hold.expires) for hold in holds]
         return sorted(found, key=lambda lock: lock.id, reverse=True)
 
     def count(self, now: float) -> int:
         """How many holds there are [186]."""
-        versions = (self._newest(path)[0] for path in self._directories())
+        versions = (self._newest(path) for path in self._directories())
         return sum(len(version.alive(now).holds) for version in versions)
 
     # -- the chain -------------------------------------------------------------------------------
 
     def _swap(self, name: str, change: Change, now: float) -> bool:
         """Replace the state by what `change` makes of it; False when it wants no change."""
-        fs, directory = self._fs, self._directory(name)
+        directory = self._directory(name)
         while True:
-            version, older = self._newest(directory)
+            version = self._newest(directory)
             after = change(version.alive(now))
             if after is None:
                 return False
-            nonce = names.nonce()
-            trail = (nonce, *version.trail[: _TRAIL - 1])
-            after = after._replace(sequence=version.sequence + 1, trail=trail)
-            staged = f"{self._layout.tmp}/lock.{nonce}"
-            fs.create(staged, _encode(name, after), sync=False)
-            if version.sequence == 0:
-                fs.mkdir(directory)
-            # CRASH: dying after this leaves the staged name: repair collects it.
-            won = fs.link(staged, f"{directory}/v{after.sequence}")
-            fs.unlink(staged)
-            if won and self._was_state(directory, after, nonce):
-                for sequence in older:  # the one before stays, for who has listed it already
-                    fs.unlink(f"{directory}/v{sequence}")
+            after = after._replace(sequence=version.sequence + 1, nonce=names.nonce())
+            won = (
+                self._follow(directory, name, version, after)
+                if version.nonce
+                else self._begin(directory, name, after)
+            )
+            if won:
+                self._seen[directory] = after
                 return True
-            # RACE: another swap was quicker; or this one linked a number that a sweep had freed.
+            # RACE: another swap was quicker.
 
-    def _was_state(self, directory: str, after: Version, nonce: str) -> bool:
-        """Whether a version that was linked is the state, or was and others have followed."""
-        if self._versions(directory)[-1:] == [after.sequence]:
-            self._seen[directory] = after
-            return True
-        return nonce in self._newest(directory)[0].trail
+    def _follow(self, directory: str, name: str, version: Version, after: Version) -> bool:
+        """Make the next state of a lock; False when `version` is not its state any more."""
+        fs, state = self._fs, f"{directory}/state.{after.tag}"
+        fs.create(state, _encode(name, after), sync=False)
+        # CRASH: dying here leaves a state that never counted; a later change removes it.
+        if not fs.move(f"{directory}/at.{version.tag}", f"{directory}/at.{after.tag}"):
+            fs.unlink(state)
+            return False
+        fs.unlink(f"{directory}/state.{version.tag}")
+        if after.sequence % _SWEEP == 0:
+            self._sweep(directory, after.sequence)
+        return True
 
-    def _newest(self, directory: str) -> tuple[Version, list[int]]:
-        """The state of a lock, and the sequence numbers of the versions before it."""
-        while True:
-            *older, newest = self._versions(directory) or [0]
-            if not newest:
-                return Version(0, ()), []
+    def _begin(self, directory: str, name: str, after: Version) -> bool:
+        """Make the first state of a lock: a whole directory, so that only one can be the first."""
+        fs, staged = self._fs, f"{self._layout.tmp}/lock.{after.nonce}"
+        fs.mkdir(staged)
+        fs.create(f"{staged}/state.{after.tag}", _encode(name, after), sync=False)
+        fs.create(f"{staged}/at.{after.tag}", b"", sync=False)
+        try:
+            fs.publish_directory(staged, directory)
+        except SpoolUnavailable:
+            if not fs.list(directory):
+                raise
+            for file in fs.list(staged):  # RACE: somebody else began it
+                fs.unlink(f"{staged}/{file}")
+            fs.rmdir(staged)
+            return False
+        return True
+
+    def _sweep(self, directory: str, below: int) -> None:
+        """Remove states that never counted: their writers died before they could tidy up."""
+        for file in self._fs.list(directory):
+            kind, _, tag = file.partition(".")
+            number = names.number(tag.partition(".")[0])
+            if kind == "state" and number is not None and number < below - _SWEEP:
+                self._fs.unlink(f"{directory}/{file}")
+
+    def _newest(self, directory: str) -> Version:
+        """The state of a lock that counts."""
+        for _ in range(1000):
+            tag = self._at(directory)
+            if tag is None:
+                return Version(0, "")
             known = self._seen.get(directory)
-            if known and known.sequence == newest:
-                return known, older
+            if known and known.tag == tag:
+                return known
             try:
-                data = self._fs.read(f"{directory}/v{newest}", _LIMIT, linked=True)
-                if data is None:
-                    continue  # RACE: a newer version came and this one was swept
-                version = _decode(newest, data)
+                data = self._fs.read(f"{directory}/state.{tag}", _LIMIT)
+                if data is None and self._at(directory) != tag:
+                    continue  # RACE: a newer state came and this one was removed
+                version = _decode(tag, data or b"")
             except JobCorrupt:
                 # Power loss can tear what was never synced; nobody holds a lock after it.
-                version = Version(newest, ())
+                version = Version(*_parts(tag))
             if len(self._seen) > 1000:
                 self._seen.clear()
             self._seen[directory] = version
-            return version, older
+            return version
+        raise SpoolUnavailable(f"the lock in {directory} does not come to rest", directory)
 
-    def _versions(self, directory: str) -> list[int]:
-        found = self._fs.list(directory)
-        return sorted(
-            number
-            for name in found
-            if name[0] == "v" and (number := names.number(name[1:])) is not None
-        )
+    def _at(self, directory: str) -> str | None:
+        """The tag of the state that counts; None for a lock that nobody ever took."""
+        for _ in range(100):
+            listed = self._fs.list(directory)
+            tags = [name[3:] for name in listed if name.startswith("at.") and _is_tag(name[3:])]
+            if tags:
+                return max(tags, key=_parts)
+            if not any(name.startswith("state.") for name in listed):
+                return None
+            # RACE: a listing may miss a name that is renamed while it runs.
+        return None
 
     def _directories(self) -> list[str]:
         return [f"{self._layout.locks}/{name}" for name in self._fs.list(self._layout.locks)]
@@ -217,15 +249,24 @@ class Locks:
 
     def _name(self, directory: str) -> str | None:
         decoded = names.decode(directory.rpartition("/")[2])
-        if decoded is not None:
+        tag = self._at(directory) if decoded is None else None
+        if tag is None:
             return decoded
-        for sequence in reversed(self._versions(directory)):
-            try:
-                data = self._fs.read(f"{directory}/v{sequence}", _LIMIT, linked=True)
-                return None if data is None else str(records.parse(data)["name"])
-            except (JobCorrupt, KeyError, TypeError):
-                return None
-        return None
+        try:
+            data = self._fs.read(f"{directory}/state.{tag}", _LIMIT)
+            return None if data is None else str(records.parse(data)["name"])
+        except (JobCorrupt, KeyError, TypeError):
+            return None
+
+
+def _is_tag(text: str) -> bool:
+    number, _, nonce = text.partition(".")
+    return number.isascii() and number.isdigit() and len(number) < 19 and nonce.isalnum()
+
+
+def _parts(tag: str) -> tuple[int, str]:
+    number, _, nonce = tag.partition(".")
+    return int(number), nonce
 
 
 def _expiry(hold: Hold) -> float:
@@ -239,19 +280,16 @@ def _text(hold: Hold) -> str:
 
 def _encode(name: str, version: Version) -> bytes:
     head = records.encode_json(name, "name").decode()
-    trail = ",".join(f'"{nonce}"' for nonce in version.trail)
-    holds = ",".join(version.texts)
-    return f'{{"name":{head},"holds":[{holds}],"trail":[{trail}]}}\n'.encode()
+    return f'{{"name":{head},"holds":[{",".join(version.texts)}]}}\n'.encode()
 
 
-def _decode(sequence: int, data: bytes) -> Version:
+def _decode(tag: str, data: bytes) -> Version:
     value: Any = records.parse(data)
     try:
         holds = sorted(_hold(*hold) for hold in value["holds"])
-        trail = tuple(map(str, value["trail"]))
     except (KeyError, TypeError, ValueError, OverflowError):
         raise JobCorrupt("it is no state of a lock") from None
-    return Version(sequence, tuple(holds), tuple(map(_text, holds)), trail)
+    return Version(*_parts(tag), tuple(holds), tuple(map(_text, holds)))
 
 
 def _hold(until: Any, id: Any, worker: Any) -> Hold:

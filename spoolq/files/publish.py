@@ -164,6 +164,7 @@ class Publisher:
 
     def _check_space(self) -> None:
         """Refuse new work below the low-water mark: jobs that run must still be able to end."""
+        self._fs.check_root()
         self._until_check = _CHECK_EVERY
         free, _, inodes = self._fs.space()
         if free < self._low_water or inodes < _MIN_INODES:

@@ -103,7 +103,7 @@ class FileBackend(Backend):
         self._layout = layout
         self._jobs = Counter(fs, layout.ids, "job")
         self._places = Places(fs, layout)
-        self._tokens = Tokens(fs, layout, self._places)
+        self._tokens = Tokens(fs, layout, self._places, self._clock.elapsed)
         self._catalog = Catalog(fs, layout, self._places, self._tokens)
         self._tokens.find_revision = self._catalog.revision
         self._tokens.before_publish = self._before_publish
@@ -367,11 +367,13 @@ class FileBackend(Backend):
                 self._publisher.replace(token, name, record, now)
 
     def _take_in(self, now: float, elapsed: float) -> None:
+        self._fs.check_root()
         self._next_inbox = elapsed + _INBOX
         self._inbox.take_in(now, self._disk_time())
 
     def _look_in(self) -> None:
         """Take in what was dropped by hand, before anything is told about jobs."""
+        self._fs.check_root()
         if any(name.endswith(".json") for name in self._fs.list(self._layout.inactive)):
             self._take_in(self._now(), self._clock.elapsed())
 

@@ -16,7 +16,7 @@ dearest call of all on some disks, and nobody waits for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from spoolq.errors import JobCorrupt
 from spoolq.files import names, records
@@ -24,6 +24,8 @@ from spoolq.files.fs import Denied, Filesystem, NoDirectory
 from spoolq.files.layout import Layout
 from spoolq.files.places import SETTLING, Place, Places, job_name, parse_code
 from spoolq.transitions import Record
+
+_SLEPT: Final = 1800.0  # seconds: half the age at which repair collects a `.new`
 
 
 class Token(NamedTuple):
@@ -75,8 +77,11 @@ def parse_settling(name: str) -> Settling | None:
 class Tokens:
     """Moves and supersedes the files of jobs."""
 
-    def __init__(self, fs: Filesystem, layout: Layout, places: Places) -> None:
+    def __init__(
+        self, fs: Filesystem, layout: Layout, places: Places, elapsed: Callable[[], float]
+    ) -> None:
         self._fs = fs
+        self._elapsed = elapsed
         self._layout = layout
         self._places = places
         self._spent: list[str] = []  # `.old` files of this process that are rubbish by now
@@ -108,7 +113,7 @@ class Tokens:
         After return it survives power loss. A disk that refuses before the commit leaves the job
         as it was; after it, repair or the next reader completes it.
         """
-        fs, nonce = self._fs, names.nonce()
+        fs, nonce, began = self._fs, names.nonce(), self._elapsed()
         stem = self._stem(change, nonce)
         data = _encode(change)
         # CRASH: dying after this leaves a `.new` alone: never decided, collected by repair.
@@ -122,14 +127,14 @@ class Tokens:
         # CRASH: from here on `.old` and `.new` are both there; anybody can go on. Power loss may
         # keep what follows and lose the commit, where changes survive in any order: then the old
         # file is back beside the new one, and the first opener after the boot drops it.
-        token = self._publish(change, stem, nonce, data)
+        token = self._publish(change, stem, nonce, data, began)
         fs.sync_directory(token.directory)
         self._spent.append(self._old(stem))
         return token
 
     def supersede(self, changes: Sequence[Change]) -> list[Token | None]:
         """`supersede_one` for several changes, made durable together: two syncs for all."""
-        fs = self._fs
+        fs, began = self._fs, self._elapsed()
         staged = []
         for change in changes:
             nonce = names.nonce()
@@ -140,7 +145,7 @@ class Tokens:
         fs.sync_files([f"{stem}.new" for _, stem, _, _ in staged])
         committed = [self._commit(change, stem) for change, stem, _, _ in staged]
         tokens = [
-            self._publish(*parts) if won else None
+            self._publish(*parts, began) if won else None
             for parts, won in zip(staged, committed, strict=True)
         ]
         for directory in {token.directory for token in tokens if token}:
@@ -179,14 +184,16 @@ class Tokens:
             self._fs.unlink(f"{stem}.new")  # fenced: the job is somebody else's now
         return won
 
-    def _publish(self, change: Change, stem: str, nonce: str, data: bytes) -> Token:
+    def _publish(self, change: Change, stem: str, nonce: str, data: bytes, began: float) -> Token:
         if self.before_publish:
             self.before_publish(change.token, change.place)
         place, record = change.place, change.record
         numbers = (change.epoch, change.revision, nonce)
         token = self.put(f"{stem}.new", record, place, *numbers)
-        if token is None and not self._completed(record["id"], change.revision):
-            # RACE: this process slept so long that repair took its `.new` for a leftover.
+        slept = self._elapsed() - began > _SLEPT
+        if token is None and slept and self.find_revision(record["id"]) is None:
+            # RACE: this process may have slept so long before its commit that repair took its
+            # `.new` for a leftover. Else a helper has completed it, and it may be gone again.
             self._fs.create(f"{stem}.new", data, urgent=True)
             token = self.put(f"{stem}.new", record, place, *numbers)
         if token is None:  # completed by a helper
@@ -194,12 +201,8 @@ class Tokens:
             token = Token(bucket, str(job_name(record, place, *numbers)), place)
         return token
 
-    # Set by the catalog, which lies above: whether a job is there with at least this revision.
+    # Set by the catalog, which lies above: the revision of a job, None when there is none.
     find_revision: Callable[[int], int | None]
-
-    def _completed(self, id: int, revision: int) -> bool:
-        found = self.find_revision(id)
-        return found is not None and found >= revision
 
     # -- what others left ------------------------------------------------------------------------
 

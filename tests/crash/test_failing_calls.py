@@ -41,6 +41,8 @@ TYPICAL = [
         "repair-after-a-worker-died",
     }
 ]
+ENDING = [item for item in SCENARIOS if item.name.startswith(("finish", "fail"))]
+GROWING = ("open", "write", "rename", "mkdir")  # what may need a block that is not there
 ERRORS = [errno.EIO, errno.ENOSPC, errno.EACCES, errno.ESTALE]
 
 
@@ -62,6 +64,25 @@ def test_a_disk_that_refuses_leaves_the_job_before_or_after(
     ground = Ground(scenario, scratch)
 
     count("refused calls", refuse_each(ground, error, lasting=lasting, mount=mount))
+
+
+@pytest.mark.parametrize("scenario", ENDING, ids=lambda item: item.name)
+def test_on_a_full_disk_a_job_that_runs_can_end(
+    scenario: Scenario, scratch: Path, count: Count
+) -> None:
+    ground, at = Ground(scenario, scratch), 0
+
+    while True:
+        plan = Refuse(at + 1, errno.ENOSPC, kinds=GROWING)
+        root, answers, refused = acted(ground, plan, mount="ext4", ballast=True)
+        if plan.hit is None:
+            break
+        at += 1
+        assert refused is None, f"{plan.hit}: {refused!r}"
+        assert not os.path.exists(f"{root}/reserve/ballast")
+        verify(ground, Fault(root, answers, []))  # a private file is made twice
+
+    count("refused calls", at)
 
 
 @every_scenario
@@ -117,10 +138,13 @@ def refuse_each(ground: Ground, error: int, *, lasting: bool, mount: Mount = "ex
 
 
 def acted(
-    ground: Ground, plan: Plan, *, mount: Mount
+    ground: Ground, plan: Plan, *, mount: Mount, ballast: bool = False
 ) -> tuple[str, list[Any], SpoolUnavailable | None]:
     """Act on a copy until something is refused; the root, the answers, and the refusal."""
     root, clock, answers = ground.copy(), ground.now(), list[Any]()
+    if ballast:
+        with open(f"{root}/reserve/ballast", "xb") as file:
+            file.write(bytes(4096))
     try:
         backend = open_spool(root, ground.scenario, clock, plan, durability="full", mount=mount)
         perform(ground.world(backend, clock, root), ground.scenario.acts, answers.append)

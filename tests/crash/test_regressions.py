@@ -6,6 +6,7 @@ one (btrfs); on ext4 and XFS most of these could not happen.
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -171,6 +172,24 @@ def test_a_command_is_received_although_the_server_loses_a_reply(scratch: Path) 
 
     assert plan.hit is not None
     assert answers == [[["jobs", 1], ["jobs", 2], ["jobs", 3]]]
+
+
+def test_the_first_job_of_a_shard_ends_on_a_full_disk(scratch: Path) -> None:
+    """A file that did not fit was written when the ballast had been given up, a directory not.
+
+    So the first job of a shard to end on a full disk could not: its worker was told that the
+    outcome was not stored.
+    """
+    ground = Ground(the("finish-by-another-process"), scratch)
+    root, plan = ground.copy(), Refuse(1, errno.ENOSPC, kinds={"mkdir"})
+    with open(f"{root}/reserve/ballast", "xb") as file:
+        file.write(bytes(4096))
+    backend = open_spool(root, ground.scenario, ground.now(), plan)
+
+    assert ground.scenario.acts[0](ground.world(backend, ground.now(), root)) is True
+
+    assert plan.hit is not None
+    verify(ground, Fault(root, [True], plan.born))
 
 
 def test_a_mode_that_cannot_be_set_is_said_in_one_clear_line(scratch: Path) -> None:

@@ -39,8 +39,15 @@ class Right:
     runnable: list[int]
 
 
-class HoursLater(FileBackend):
-    """A backend by whose clock all files on the disk are hours old."""
+class OnTestTime(FileBackend):
+    """A backend that goes by the clock of the test, also where the file server's counts."""
+
+    def _now(self) -> float:
+        return self._clock.wall()
+
+
+class HoursLater(OnTestTime):
+    """A backend for which all files on the disk are hours old."""
 
     def _disk_time(self) -> float:
         return super()._disk_time() + 7_200
@@ -54,7 +61,7 @@ def open_spool(
     *,
     durability: str = "none",
     mount: Mount = "ext4",
-    kind: type[FileBackend] = FileBackend,
+    kind: type[FileBackend] = OnTestTime,
 ) -> FileBackend:
     """The spool of a scenario, on a watched disk."""
     return kind(
@@ -191,6 +198,7 @@ class Fault:
     mount: Mount = "ext4"
     issued: tuple[int, ...] = ()
     """Ids that were given out, whatever has become of their jobs."""
+    died: bool = True
 
 
 def verify(ground: Ground, fault: Fault) -> None:
@@ -239,7 +247,7 @@ def check(
     if fault.power_loss:
         plan.boot = "the next one"
 
-    def reopened(kind: type[FileBackend] = FileBackend) -> FileBackend:
+    def reopened(kind: type[FileBackend] = OnTestTime) -> FileBackend:
         return open_spool(root, scenario, clock, plan, mount=fault.mount, kind=kind)
 
     first, second = reopened(), reopened()

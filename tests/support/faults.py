@@ -11,7 +11,7 @@ import errno
 import itertools
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 from spoolq.files.fs import Filesystem
@@ -104,8 +104,7 @@ class WatchedFilesystem(Filesystem):
     def __init__(self, root: str, *, durable: bool = True, shared: bool = False) -> None:
         super().__init__(root, durable=durable, shared=shared)
         self.kind, self.ordered = self.mount, self.mount in ORDERED
-        self.local = True  # the time is that of the test's clock
-        self._unnamed = self.mount != "nfs"
+        self.local = self._unnamed = self.mount != "nfs"
         self.boot = self.plan.boot
         self.plan.root = root
         self._begun: set[int] = set()
@@ -192,10 +191,16 @@ class Die(Plan):
 
 
 class Refuse(Plan):
-    """The k-th call fails with this error and is not executed; if `lasting`, so do all after."""
+    """The k-th call fails with this error and is not executed; if `lasting`, so do all after.
 
-    def __init__(self, at: int, error: int, *, lasting: bool = False) -> None:
+    Where only some `kinds` of calls can fail, only they are counted.
+    """
+
+    def __init__(
+        self, at: int, error: int, *, lasting: bool = False, kinds: Container[str] = CALLS
+    ) -> None:
         super().__init__()
+        self._kinds = kinds
         self._left = at
         self._error = error
         self._lasting = lasting
@@ -203,6 +208,8 @@ class Refuse(Plan):
 
     def perform(self, call: Call, execute: Callable[[], Any]) -> Any:
         """Count, and fail when it is time."""
+        if call.kind not in self._kinds:
+            return super().perform(call, execute)
         self._left -= 1
         if self._left == 0 or (self._lasting and self._left < 0):
             self.hit = self.hit or call
