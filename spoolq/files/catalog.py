@@ -48,24 +48,40 @@ class Catalog:
 
     def find(self, id: int) -> Found | None:
         """Where a job is now; None when there is no such job. A change under way is completed."""
-        if id <= 0:
-            return None
-        for _ in range(3):
-            found = self._scan(id)
-            if found is None:
-                found = self._scan(id)
+        while True:
+            found = self._seek(id)
             if found is None or found.token.place != SETTLING:
                 return found
             try:
                 self._tokens.complete(found.token.name)
             except JobCorrupt:
-                return None  # until repair brings back what it was before
-        return None
+                return None  # repair sets it aside
 
     def revision(self, id: int) -> int | None:
         """The revision of a job, of a change under way that of the new file; None: no such job."""
-        found = self._scan(id) or self._scan(id)
+        found = self._seek(id)
         return found.name.revision if found else None
+
+    def _seek(self, id: int) -> Found | None:
+        """Scan until the job is found, or was certainly not on its way while the scan ran.
+
+        RACE: a change of an active job takes it from active/ to settling/ and back behind the
+        scan. Each such change leaves an old file in the trash, or takes one away.
+        """
+        if id <= 0:
+            return None
+        found = self._scan(id)
+        before: set[str] | None = None
+        while found is None:
+            after = self._old_files(id)
+            if after == before:
+                return None
+            before, found = after, self._scan(id)
+        return found
+
+    def _old_files(self, id: int) -> set[str]:
+        shard = f"{self._layout.trash}/{names.block_of(id)}"
+        return {name for name in self._fs.list(shard) if name.startswith(f"{id}.")}
 
     def _scan(self, id: int) -> Found | None:
         block, start = names.block_of(id), f"{id}."

@@ -190,8 +190,8 @@ class Locks:
         try:
             fs.publish_directory(staged, directory)
         except SpoolUnavailable:
-            if not fs.list(directory):
-                raise
+            if self._at(directory) is None:
+                raise  # the disk refused, or the directory holds what is no lock
             for file in fs.list(staged):  # RACE: somebody else began it
                 fs.unlink(f"{staged}/{file}")
             fs.rmdir(staged)

@@ -313,7 +313,7 @@ def test_workers_that_are_killed_while_others_repair_lose_and_double_nothing(
     assert len(lost) == 45
     assert {(job.retries, job.attempts, len(job.history)) for job in lost} == {(1, 2, 1)}
     assert files.list_workers().total == 0
-    repair_twice(files.repair, str(root))
+    repair_twice(files.repair, open_spool().repair, str(root))
     check_spool(str(root), acked=ids)
 
 

@@ -34,8 +34,8 @@ def test_never_more_than_the_limit_hold_a_lock_at_once(
 
     def enter_and_leave() -> list[int]:
         mine = open_spool()
-        crowds = []
-        for _ in range(400):
+        crowds: list[int] = []
+        while len(crowds) < 60:
             hold = mine.acquire_lock("door", 60, limit=limit)
             if hold:
                 me = inside / str(os.getpid())
@@ -45,10 +45,9 @@ def test_never_more_than_the_limit_hold_a_lock_at_once(
                 assert mine.unlock("door", id=hold)
         return crowds
 
-    answers = at_once(*[enter_and_leave] * 4)
+    crowds = flat(at_once(*[enter_and_leave] * 4))
 
-    assert max(flat(answers)) <= limit
-    assert all(answers), "everybody got in at some time"
+    assert max(crowds) <= limit
     assert files.list_locks().total == 0
 
 
