@@ -47,11 +47,11 @@ FILES: Final = (
     ("counters", "places"),
     ("tokens",),
     ("catalog",),
+    ("census",),
     ("locks", "registry", "families"),
     ("publish",),
     ("settle",),
     ("inbox", "claims"),
-    ("census",),
     ("repair",),
     ("store",),
 )

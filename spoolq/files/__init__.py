@@ -2,15 +2,17 @@
 
     store       the Backend: wires what follows to the contract, holds no rule of its own
     repair      what time and crashes leave, put right
-    census      counts: stats, history, totals          catalog   look-up and listings
-    claims      who may run a job                       settle    finish, fail, retry, remove, note
-    publish     new jobs, and where a job goes          families  parents and children
-    inbox       files dropped by hand                   registry  workers   locks   named locks
+    claims      who may run a job                       inbox     files dropped by hand
+    settle      finish, fail, retry, remove, note
+    publish     new jobs, and where a job goes
+    families    parents and children                    registry  workers   locks   named locks
+    census      counts: stats, history, totals
+    catalog     look-up by id, and walks over all jobs
     tokens      the two primitives of docs/format.md: move and supersede
     places      directories of buckets                  counters  numbers that are names
     layout      the root: FORMAT, modes, first use
     fs          the only module that changes the disk
     names       paths and names                         records   bytes
 
-Each line may use the lines below it.
+A line may use the lines below it, and only those.
 """

@@ -43,7 +43,19 @@ TYPICAL = [
 ]
 ENDING = [item for item in SCENARIOS if item.name.startswith(("finish", "fail"))]
 GROWING = ("open", "write", "rename", "mkdir")  # what may need a block that is not there
-ERRORS = [errno.EIO, errno.ENOSPC, errno.EACCES, errno.ESTALE]
+DISKS = [
+    pytest.param(error, lasting, mount, id=f"{errno.errorcode[error]}-{when}-{mount}")
+    for error, lasting, when, mount in (
+        (errno.EIO, False, "once", "ext4"),
+        (errno.EIO, False, "once", "nfs"),
+        (errno.EIO, True, "from-then-on", "ext4"),
+        (errno.ENOSPC, False, "once", "overlay"),
+        (errno.ENOSPC, True, "from-then-on", "ext4"),
+        (errno.EACCES, True, "from-then-on", "nfs"),
+        (errno.ESTALE, False, "once", "nfs"),
+        (errno.ESTALE, True, "from-then-on", "nfs"),
+    )
+]
 
 
 @pytest.mark.parametrize("scenario", TYPICAL, ids=lambda item: item.name)
@@ -54,9 +66,7 @@ def test_a_call_that_fails_once_leaves_the_job_before_or_after(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mount", ["ext4", "overlay", "nfs"])
-@pytest.mark.parametrize("lasting", [False, True], ids=["once", "from-then-on"])
-@pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
+@pytest.mark.parametrize(("error", "lasting", "mount"), DISKS)
 @every_scenario
 def test_a_disk_that_refuses_leaves_the_job_before_or_after(
     scenario: Scenario, error: int, lasting: bool, mount: Mount, scratch: Path, count: Count
