@@ -7,16 +7,27 @@ that order meets it unless it was retried while the scan ran; then a second scan
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from spoolq.errors import JobCorrupt
 from spoolq.files import names
 from spoolq.files.fs import Filesystem
 from spoolq.files.layout import Layout
 from spoolq.files.names import JobName
-from spoolq.files.places import FAILED, FINISHED, SETTLING, Place, Places, active, list_buckets
+from spoolq.files.places import (
+    FAILED,
+    FINISHED,
+    SETTLING,
+    Place,
+    Places,
+    active,
+    job_name,
+    list_buckets,
+)
 from spoolq.files.tokens import Settling, Token, Tokens
 from spoolq.model import STATES, State
+
+_LOOKS: Final = 3  # at a block whose jobs change while it is looked at
 
 
 class Found(NamedTuple):
@@ -80,8 +91,12 @@ class Catalog:
         return found
 
     def _old_files(self, id: int) -> set[str]:
-        shard = f"{self._layout.trash}/{names.block_of(id)}"
+        shard = self._shard(names.block_of(id))
         return {name for name in self._fs.list(shard) if name.startswith(f"{id}.")}
+
+    def _shard(self, block: int) -> str:
+        """Where the old files of a block go: it changes with every change of one of its jobs."""
+        return f"{self._layout.trash}/{block}"
 
     def _scan(self, id: int) -> Found | None:
         block, start = names.block_of(id), f"{id}."
@@ -134,11 +149,8 @@ class Catalog:
         rest for the reader of the content.
         """
         wanted = frozenset(states)
-        running: dict[int, list[Found]] = {}
-        for item in self.active():
-            running.setdefault(names.block_of(item.name.id), []).append(item)
         for block in self.blocks(wanted, before):
-            found = self.block(block, wanted, running.get(block, []), queues)
+            found = self.block(block, wanted, queues=queues)
             for id_ in sorted(found, reverse=True):
                 if before is None or id_ < before:
                     yield found[id_]
@@ -150,12 +162,20 @@ class Catalog:
         running: list[Found] | None = None,
         queues: set[str] | None = None,
     ) -> dict[int, Found]:
-        """The jobs of one block in these states, by id: of two files of a job the later one."""
+        """The jobs of one block in these states, by id: of two files of a job the later one.
+
+        RACE: a job that is retried moves back behind the look, so it looks again if any job of
+        the block changed meanwhile; one that changes all the time may still be missed.
+        """
         found: dict[int, Found] = {}
-        for item in self.files(block, running, states, queues):
-            known = found.get(item.name.id)
-            if known is None or item.name.version >= known.name.version:
-                found[item.name.id] = item
+        for _ in range(_LOOKS):
+            before = set(self._fs.list(self._shard(block)))
+            for item in self.files(block, running, states, queues):
+                known = found.get(item.name.id)
+                if known is None or item.name.version >= known.name.version:
+                    found[item.name.id] = item
+            if set(self._fs.list(self._shard(block))) == before:
+                break
         return found
 
     def files(
@@ -174,10 +194,27 @@ class Catalog:
             if running is None:
                 running = [item for item in self.active() if names.block_of(item.name.id) == block]
             yield from running
+        yield from (item for item in self._under_way(block) if item.state in states)
         if "finished" in states:
             yield from self._of_bucket(FINISHED, block)
         if "failed" in states:
             yield from self._of_bucket(FAILED, block)
+
+    def _under_way(self, block: int) -> Iterator[Found]:
+        """The jobs of a block whose change is committed and not published yet, as they will be."""
+        for name in self._fs.list(self._layout.settling):
+            id_ = names.job_id(name.partition("@")[0])
+            change = self._tokens.committed(name) if names.block_of(id_) == block else None
+            if change is None:
+                continue
+            token = Token(self._layout.settling, name, change.place)
+            record = self._tokens.read_or_none(token)
+            found = self._seek(id_) if record is None else None
+            if record is not None:
+                numbers = (change.epoch, change.revision, change.nonce)
+                yield Found(token, job_name(record, change.place, *numbers))
+            elif found and found.token.place != SETTLING:
+                yield found  # RACE: published, behind the look
 
     def _of_bucket(self, place: Place, block: int) -> Iterator[Found]:
         return self.of_directory(place, place.bucket(self._layout, block))

@@ -144,7 +144,7 @@ def low_water(fs: Filesystem, settings: Settings) -> int:
 
 
 def _make_root(fs: Filesystem) -> None:
-    if os.path.lexists(fs.root):
+    if os.path.lexists(fs.root) and not os.path.isdir(fs.root):  # RACE: made since we looked
         raise NotASpool(f"{fs.root} is not a directory; name another root", fs.root)
     fs.make_root()
 

@@ -199,7 +199,7 @@ class Publisher:
             parent = int(place.key)
             blocking = self._families.blocking(record, now)
             if blocking is None or blocking.name.id != parent:
-                self.release(parent, now)
+                self.move_on(parent, now)
             elif blocking.name.expires is not None:
                 self._set_alarm(place.queue, parent, blocking.name.expires)
         else:
@@ -233,8 +233,12 @@ class Publisher:
         Called after whatever may have done the parent; for one that is not done it changes
         nothing. Any number of callers may do it at once: each move is one rename.
         """
-        if not self._families.has_children(parent):
-            return
+        if self._families.has_children(parent):
+            self.move_on(parent, now)
+
+    def move_on(self, parent: int, now: float) -> None:
+        """`release` for who knows of a child: whoever removed the parent has dropped the markers
+        of its children, among them those of one that was on its way."""
         for found in self._families.waiting(parent):
             record = self._tokens.read_or_none(found.token)
             if record is not None:

@@ -247,7 +247,7 @@ class Repairer:
         for parent in parents:
             found = self._catalog.find(parent)
             if found is None or found.state in ("finished", "failed") or found.expired(now):
-                self._publisher.release(parent, now)
+                self._publisher.move_on(parent, now)
                 self._set_unreadable_aside(parent, now)
 
     def _set_unreadable_aside(self, parent: int, now: float) -> None:

@@ -25,6 +25,7 @@ from spoolq.transitions import (
     REMOVABLE,
     Backoff,
     Record,
+    expired,
     failed,
     finished,
     noted,
@@ -90,13 +91,20 @@ class Settler:
         mine = self._claims.get(outcome.id)
         if lost is None and mine and mine.record["retries"] == outcome.retries:
             return mine
-        found = self._catalog.find(outcome.id)
-        if found is None or found.state != "active":
-            return None
-        if lost and found.name.epoch != lost.found.name.epoch:
-            return None
-        record = self.read(found)
-        return Claim(found, record) if record and record["retries"] == outcome.retries else None
+        while True:
+            found = self._catalog.find(outcome.id)
+            if found is None or found.state != "active":
+                return None
+            if lost and found.name.epoch != lost.found.name.epoch:
+                return None
+            try:
+                record = self._tokens.read(found.token)
+            except JobCorrupt:
+                return None
+            if record is not None:
+                mine = Claim(found, as_active(found, record))
+                return mine if record["retries"] == outcome.retries else None
+            # RACE: annotated once more between look-up and reading
 
     def read(self, found: Found) -> Record | None:
         """A job's content as of now; None when it has moved on or cannot be read.
@@ -273,6 +281,12 @@ class Settler:
         return Found(token, name)
 
     # -- moves -----------------------------------------------------------------------------------
+
+    def give_back(self, found: Found, record: Record, now: float) -> bool:
+        """End a claim of a job that may not run; False when it moved first."""
+        if expired(record, now):
+            return self.discard(found, now)
+        return self.release(found, record, now)
 
     def release(self, found: Found, record: Record, now: float) -> bool:
         """Give a claim back: inactive again, no attempt counted, a new epoch."""

@@ -320,30 +320,33 @@ class FileBackend(Backend):
 
     def _start(self, found: Found, now: float) -> Claimed | None:
         """Read what was claimed and look once more whether it may run; None: it was given back."""
-        try:
-            content = self._tokens.read_with_bytes(found.token)
-        except JobCorrupt as error:
-            self._settler.set_aside(found.token.path, str(error), now)
-            return None
-        if content is None:
-            return None  # taken from us again, by repair or by hand
-        record = as_active(found, content[0])
+        while True:
+            try:
+                content = self._tokens.read_with_bytes(found.token)
+            except JobCorrupt as error:
+                self._settler.set_aside(found.token.path, str(error), now)
+                return None
+            if content is not None:
+                record = as_active(found, content[0])
+                if self._may_run(record, now):
+                    self._settler.remember(Claim(found, record, content[1]))
+                    return _claimed(record)
+                if self._settler.give_back(found, record, now):
+                    return None
+            # RACE: annotated meanwhile, and so under another name of the same claim; or taken
+            # from us, by repair or by hand.
+            again = self._catalog.find(found.name.id)
+            if again is None or (again.token.place, again.name.epoch) != (
+                found.token.place,
+                found.name.epoch,
+            ):
+                return None
+            found = again
+
+    def _may_run(self, record: Record, now: float) -> bool:
         if expired(record, now):
-            self._settler.discard(found, now)
-            return None
-        if record["parents"] and self._families.blocking(record, now):
-            self._settler.release(found, record, now)
-            return None
-        self._settler.remember(Claim(found, record, content[1]))
-        return {
-            "id": record["id"],
-            "task": record["task"],
-            "args": _copy(record["args"]),  # a task may change them; the record may not [315]
-            "kwargs": _copy(record["kwargs"]),
-            "retries": record["retries"],
-            "queue": record["queue"],
-            "timeout": record["timeout"],
-        }
+            return False
+        return not record["parents"] or self._families.blocking(record, now) is None
 
     def _promote(self, due: Due, now: float) -> None:
         """Put a delayed job that is due among the ready ones; act on an alarm."""
@@ -658,6 +661,18 @@ class FileBackend(Backend):
     def history(self) -> dict[str, JSON]:
         with self._lock:
             return {"daily": self._census.history(self._now())}
+
+
+def _claimed(record: Record) -> Claimed:
+    return {
+        "id": record["id"],
+        "task": record["task"],
+        "args": _copy(record["args"]),  # a task may change them; the record may not [315]
+        "kwargs": _copy(record["kwargs"]),
+        "retries": record["retries"],
+        "queue": record["queue"],
+        "timeout": record["timeout"],
+    }
 
 
 _KINDS_NOT_DONE: Final = frozenset({"ready", "delayed", "waiting", "active"})

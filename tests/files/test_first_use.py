@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from spoolq.files.layout import DIRECTORIES
 from spoolq.files.store import FileBackend
 from tests.files.conftest import OpenSpool
 from tests.files.look import tree
+from tests.race.crowd import at_once, flat
 from tests.support import FakeClock
 
 NOBODY = 65534
@@ -209,27 +208,16 @@ def test_a_counter_that_is_lost_is_not_started_again(root: Path, open_spool: Ope
         open_spool().enqueue("foo")
 
 
-@pytest.mark.minion(31)
+@pytest.mark.parametrize("round_", range(5))
 def test_of_many_processes_that_make_one_spool_at_once_one_makes_its_counters(
-    root: Path,
+    root: Path, round_: int
 ) -> None:
-    context = multiprocessing.get_context("fork")
-    together = context.Barrier(6)
-    ids = context.SimpleQueue()
-
-    def first_use(barrier: Barrier) -> None:
-        barrier.wait()
+    def first_use() -> list[int]:
         files = FileBackend(str(root), durability="none")
-        ids.put([files.enqueue("foo") for _ in range(3)] + [-files.register_worker()])
+        return [files.enqueue("foo") for _ in range(3)] + [-files.register_worker()]
 
-    crowd = [context.Process(target=first_use, args=(together,)) for _ in range(6)]
-    for process in crowd:
-        process.start()
-    taken = sorted(id_ for _ in crowd for id_ in ids.get())
-    for process in crowd:
-        process.join()
+    taken = sorted(flat(at_once(*[first_use] * 6)))
 
-    assert [process.exitcode for process in crowd] == [0] * 6
     assert taken == [-6, -5, -4, -3, -2, -1, *range(1, 19)]
 
 
@@ -255,6 +243,7 @@ def test_a_first_user_that_is_overtaken_while_it_looks_takes_the_others_spool(
 
 
 # -- not root ------------------------------------------------------------------------------------
+
 
 def as_nobody(root: Path) -> list[object]:
     """What somebody who is not root gets when he enqueues."""

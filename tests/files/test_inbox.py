@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,8 @@ def test_a_job_written_by_hand_takes_the_options_of_enqueue(
 ) -> None:
     options = {
         "task": "notify", "args": [1], "kwargs": {"a": 1}, "attempts": 3, "delay": 60, "expire": 90,
-        "lax": True, "notes": {"k": "v"}, "parents": [7], "priority": 5.0, "queue": "é", "timeout": 9,
+        "lax": True, "notes": {"k": "v"}, "parents": [7], "priority": 5.0, "queue": "é",
+        "timeout": 9,
     }  # fmt: skip
     drop(root, "mine.json", options)
 
@@ -205,14 +207,15 @@ def test_whoever_looks_first_takes_in_what_was_dropped(
     files: FileBackend, worker: int, root: Path, look: str
 ) -> None:
     drop(root, "mine.json", {"task": "notify"})
-    {
+    looks: dict[str, Callable[[], object]] = {
         "dequeue": lambda: files.dequeue(worker),
         "list": files.list_jobs,
         "stats": files.stats,
         "retry": lambda: files.retry_job(1, 0),
         "remove": lambda: files.remove_job(1),
         "repair": files.repair,
-    }[look]()
+    }
+    looks[look]()
 
     assert inbox(root) == []
 

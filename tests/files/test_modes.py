@@ -101,5 +101,5 @@ def test_a_hand_written_job_becomes_a_file_with_the_modes_of_the_spool(
     dropped.chmod(0o666)
     files.list_jobs()
 
-    [job] = [path for path in (root / "inactive").rglob("1.*.json")]
+    [job] = (root / "inactive").rglob("1.*.json")
     assert stat.S_IMODE(job.stat().st_mode) == 0o600

@@ -151,9 +151,7 @@ def test_ls_17_finds_job_17_and_no_other(files: FileBackend, root: Path) -> None
     assert found.name.endswith(".notify.json")
 
 
-def test_the_directory_of_a_job_says_its_state(
-    files: FileBackend, worker: int, root: Path
-) -> None:
+def test_the_directory_of_a_job_says_its_state(files: FileBackend, worker: int, root: Path) -> None:
     from tests.files.look import state_of
 
     files.enqueue("a", priority=3)

@@ -34,10 +34,11 @@ SEALED: dict[str, Any] = {
 def job_in(files: FileBackend, worker: int, clock: FakeClock, kind: str) -> int:
     """The id of a job in this kind of place, with others before and behind it."""
     parent = files.enqueue("parent", queue="parents")
-    options: dict[str, Any] = {
+    by_kind: dict[str, dict[str, Any]] = {
         "delayed": {"delay": 5},
         "waiting": {"parents": [parent]},
-    }.get(kind, {})
+    }
+    options = by_kind.get(kind, {})
     job = files.enqueue("foo", **options)
     if kind in ("active", "finished", "failed"):
         claim(files, worker)
@@ -85,7 +86,7 @@ def test_a_damaged_job_stops_nobody_and_is_not_run(
         assert path.read_bytes() == content, "nobody had to read it"
         assert fresh.remove_job(job)
     else:
-        assert [reason for reason in set_aside(root).values()] != []
+        assert list(set_aside(root).values()) != []
         assert content in tree(root / "corrupt").values()
 
 

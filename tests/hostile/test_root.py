@@ -45,10 +45,12 @@ def refuses(use: Callable[[], Any]) -> str:
     try:
         answer = use()
     except SpoolUnavailable as error:
-        assert "\n" not in str(error)
-        return str(error)
-    assert answer is False
-    return ""
+        said = str(error)
+    else:
+        assert answer is False
+        said = ""
+    assert "\n" not in said
+    return said
 
 
 @each_use

@@ -81,10 +81,13 @@ NAMES: Final[dict[str, bytes]] = {
     name: name.encode()
     for name in (
         ".nfs000000000012d68700000001", ".DS_Store", "lost+found", "17.json~", ".#17.json",
-        "#17.json#", ".17.json.swp", ".17.json.Xy3kQ9", "-rf", "--help.json", "*", "~", "%", "x" * 250,
+        "#17.json#", ".17.json.swp", ".17.json.Xy3kQ9", "-rf", "--help.json", "*", "~", "%",
+        "x" * 250,
         "x" * 250 + ".json", "new\nline", "new\nline.json", "\x1b[2J.json", "..json", "...", " ",
-        "junk.json", "17.json", "foo.bar.json", "1.2.3.4.5.6.7.8.foo.json", "017.0.0.a.d1.day.json",
-        "1.0.0.a.d1.d a y.json", "999999999999999999999.0.0.a.d1.day.json", "alarm.1.x", "alarm.x.1",
+        "junk.json", "17.json", "foo.bar.json", "1.2.3.4.5.6.7.8.foo.json",
+        "017.0.0.a.d1.day.json",
+        "1.0.0.a.d1.d a y.json", "999999999999999999999.0.0.a.d1.day.json", "alarm.1.x",
+        "alarm.x.1",
         "generation.x.y", "generation.", "generation.9", "b1-2", "b1-2-3", "b--", "job.x.y.z",
         "job.1.2", "job.9.0.x.y", "worker.x.0.n", "lock.\u00b2.0.n", "\u00b2", "\u0663", "v\u00b2",
         "v", "v1x", "v00", "-0", "00", "1e9", "0x10", "99999999999999999999", "-", "+", "1+2",

@@ -86,14 +86,15 @@ def test_commands_are_all_received_in_the_order_of_each_sender(
             mine.register_worker(worker, status={"jobs": 4})
 
     def receive() -> list[Any]:
-        mine, received = open_spool(), []
+        mine = open_spool()
+        received: list[Any] = []
         while len(received) < 200:
             received += mine.receive(worker)
         return received
 
     beating = Child(beat)
     receiver = Child(receive)
-    sent = at_once(*[lambda name=name: send(name) for name in "abcd"])  # type: ignore[misc]
+    sent = at_once(*[lambda name=name: send(name) for name in "abcd"])
     received = receiver.answer()
     (root.parent / "enough").touch()
     beating.answer()
