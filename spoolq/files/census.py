@@ -150,6 +150,11 @@ def oldest_due(text: str) -> int | None:
     return min(dues(text), default=None)
 
 
+def limits(text: str) -> tuple[Counted, int | None]:
+    """`count` and `oldest_due`, for who needs both: one listing."""
+    return count(text), oldest_due(text)
+
+
 def ends(text: str) -> list[int]:
     """When the jobs ended, in µs."""
     return list(map(int, _FINISHED.findall(text)))
@@ -170,6 +175,8 @@ def families(text: str) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for id_, digest in _FAMILY.findall(text):
         found.setdefault(digest, []).append(int(id_))
+    for ids in found.values():
+        ids.sort()
     return found
 
 

@@ -119,20 +119,21 @@ class Families:
 
     def children(self, parent: int) -> list[int]:
         """The ids of all jobs, in any state, that name this parent [140, 141]."""
-        found: set[int] = set()
+        found: list[int] = []
         blocks = self._blocks(parent)
         running = list(self._catalog.active()) if blocks else []
-        for block, digests in blocks.items():
+        for block, digests in sorted(blocks.items()):
+            lists = [
+                [item.name.id]
+                for item in running
+                if names.block_of(item.name.id) == block and item.name.family in digests
+            ]
             for directory in self._catalog.directories(block):
                 carried = self._census.ask(directory, families)
-                for digest in digests & carried.keys():
-                    found.update(carried[digest])
-        found.update(
-            item.name.id
-            for item in running
-            if item.name.family in blocks.get(names.block_of(item.name.id), ())
-        )
-        return sorted(found)
+                lists += [carried[digest] for digest in digests if digest in carried]
+            # Most blocks have all of them in one place, and in order.
+            found += lists[0] if len(lists) == 1 else sorted({id_ for ids in lists for id_ in ids})
+        return found
 
     def unfinished_children(self, parent: int, unfinished: dict[int, set[str]]) -> bool:
         """Whether a job that is not finished names this parent [216].

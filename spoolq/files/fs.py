@@ -515,13 +515,6 @@ class Filesystem:
         except OSError:
             return None
 
-    def moved(self, path: str) -> float | None:
-        """When the file got this name, or changed since; by the file system's clock."""
-        try:
-            return os.lstat(path).st_ctime
-        except OSError:
-            return None
-
     def read(self, path: str, limit: int, *, linked: bool = False) -> bytes | None:
         """The content of a file; None when it is gone.
 

@@ -13,7 +13,7 @@ from typing import Final
 from spoolq.errors import JobCorrupt
 from spoolq.files import names
 from spoolq.files.catalog import Catalog, Found
-from spoolq.files.census import Census, count, oldest_due, oldest_end
+from spoolq.files.census import Census, limits, oldest_end
 from spoolq.files.families import Families
 from spoolq.files.fs import Denied, Filesystem
 from spoolq.files.layout import Layout
@@ -209,7 +209,8 @@ class Repairer:
         """Inactive jobs past their expiry; their children take them as done [137, 219]."""
         limit = names.micros(now)
         for place, directory in list(self._census.inactive()):
-            if any(at <= limit for _, at in self._census.ask(directory, count).expiries):
+            counted, _ = self._census.ask(directory, limits)
+            if any(at <= limit for _, at in counted.expiries):
                 for found in self._catalog.of_directory(place, directory):
                     if found.expired(now):
                         with suppress(Denied):
@@ -222,8 +223,8 @@ class Repairer:
         """
         limit, stuck = names.micros(now - stuck_after), 0
         for place, directory in list(self._census.inactive()):
-            oldest = None if place.kind == "waiting" else self._census.ask(directory, oldest_due)
-            if oldest is None or oldest >= limit:
+            _, oldest = self._census.ask(directory, limits)
+            if place.kind == "waiting" or oldest is None or oldest >= limit:
                 continue
             for found in self._catalog.of_directory(place, directory):
                 due = found.name.due
@@ -282,16 +283,12 @@ class Repairer:
 
     def _empty(self, shard: str, now: float) -> None:
         """Delete the old files of a shard of the trash whose changes are complete."""
+        if self._fs.changed(shard)[1] / 1e9 > now - _UNSYNCED:
+            return  # a change may be complete and not synced by its own process yet
         old = self._fs.list(shard)
-        # RACE: listed after the trash: a change whose new file is not here now is complete. Its
-        # own process may not have synced that yet, so it is given a minute.
+        # RACE: listed after the trash: a change whose new file is not here now is complete.
         under_way = {name.removesuffix(".new") for name in self._fs.list(self._layout.settling)}
-        gone = [
-            name
-            for name in old
-            if (self._fs.moved(f"{shard}/{name}") or now) < now - _UNSYNCED
-            and name.removesuffix(".old") not in under_way
-        ]
+        gone = [name for name in old if name.removesuffix(".old") not in under_way]
         if gone and not self._fs.ordered:
             # SYNC: without its old file nobody would take a new one, back in settling/, for
             # committed: first it has to stay where it was moved.

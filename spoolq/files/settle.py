@@ -118,9 +118,10 @@ class Settler:
 
     def settle(self, outcomes: Sequence[Outcome], now: float, backoff: Backoff) -> list[bool]:
         """Commit how these attempts ended, durable together; False for each that is not running."""
-        first: dict[int, int] = {}
+        first: dict[tuple[int, int], int] = {}
         for index, outcome in enumerate(outcomes):
-            first.setdefault(outcome.id, index)  # the first outcome of an attempt counts
+            # The first outcome of an attempt counts.
+            first.setdefault((outcome.id, outcome.retries), index)
         claims = {
             index: claim
             for index in first.values()

@@ -615,10 +615,10 @@ class FileBackend(Backend):
                 # CRASH: without `reserve` the next opener completes the layout; repair sweeps
                 # what workers have left that are not registered any more.
                 self._reset("reserve")
-                self._fs.sync_directory(self.root)
                 self._reset("workers", "commands", "inactive", "active", "finished", "failed")
                 self._reset("settling", "places", "children", "locks", "logs", "incidents")
-                self._reset("corrupt", "ids")
+                self._reset("corrupt")
+                self._reset("ids")  # when no job is left that has one
                 roots.complete(self._fs)
                 self._wire(self._layout)
                 self._jobs.reopen()
@@ -629,9 +629,12 @@ class FileBackend(Backend):
 
     def _reset(self, *directories: str) -> None:
         """Move directories aside, whole, and delete them there."""
-        for name in directories:
-            gone = f"{self._layout.trash}/{name}.{names.nonce()}"
+        moved = {name: f"{self._layout.trash}/{name}.{names.nonce()}" for name in directories}
+        for name, gone in moved.items():
             self._fs.publish_directory(f"{self.root}/{name}", gone)
+        # SYNC: none may come back, when the power fails, without what was in it.
+        self._fs.sync_directory(self.root)
+        for gone in moved.values():
             self._repairer.delete(gone)
 
     def stats(self) -> dict[str, JSON]:

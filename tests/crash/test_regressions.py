@@ -120,6 +120,20 @@ def test_an_inbox_of_a_worker_whose_registration_was_lost_is_removed(scratch: Pa
         verify(ground, after(ground, cut, "btrfs"))
 
 
+def test_a_reset_that_power_loss_cuts_short_leaves_no_job_without_a_counter(
+    scratch: Path,
+) -> None:
+    """A reset moved all directories aside and emptied them, and synced none of it.
+
+    After power loss `ids/` was back, but empty, or started at 1 again while jobs were there.
+    Directories are gone for good before what is in them is deleted, and `ids/` goes last.
+    """
+    ground = Ground(the("reset-everything"), scratch)
+
+    for cut in cuts(recorded(ground, "btrfs"), "btrfs", seed=2):
+        verify(ground, after(ground, cut, "btrfs"))
+
+
 # -- death ---------------------------------------------------------------------------------------
 
 

@@ -32,6 +32,11 @@ class Child:
                 os._exit(code)
         os.close(writing)
 
+    def runs(self) -> bool:
+        """Whether it has not ended yet; it stays to be asked for its answer."""
+        ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return ended is None
+
     def answer(self) -> Any:
         """What it answered, when it has ended well."""
         with os.fdopen(self._reading, "rb") as answer:

@@ -81,8 +81,9 @@ class Plan:
 
     def _named(self, call: Call) -> list[str]:
         if call.kind == "write":
-            file = os.fstat(call.args[0])
-            return [call.path] if file.st_nlink and file.st_size == len(call.args[1]) else []
+            fd, data = call.args
+            file = os.fstat(fd)
+            return [call.path] if data and file.st_nlink and file.st_size == len(data) else []
         if call.kind not in ("rename", "link"):
             return []
         target = call.args[1]
