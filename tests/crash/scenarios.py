@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spoolq.backend import Backend
+from spoolq.settings import Mode
 from tests.support import FakeClock, claim, failed_job, finished_job
 
 GONE = 121.0  # seconds after which a worker that does not beat is declared dead
@@ -69,7 +70,7 @@ class Scenario:
 
     `acts` from `unlasting` on promise nothing about power loss; `later` seconds pass before
     somebody looks. `piecemeal`: the act is several, each of which may have happened. `gaps`: ids
-    may be burnt before the ones that count. `also` prepares a world that may be seen, too.
+    may be burnt before the ones that count. `fresh`: there is no spool yet. `also` prepares a world that may be seen, too.
     `renewed`: names are used again, on purpose. `options` are the backend's.
     """
 
@@ -82,6 +83,7 @@ class Scenario:
     lasting: tuple[bool, ...] = ()
     set_aside: bool = False
     fresh: bool = False
+    mode: Mode = "single"
     renewed: bool = False
     also: Act | None = None
     options: dict[str, Any] = field(default_factory=dict)
@@ -201,6 +203,11 @@ def look(world: World) -> int:
 @scenario(enqueue(), fresh=True)
 def first_use(world: World) -> None:
     """There is no spool yet."""
+
+
+@scenario(enqueue(), fresh=True, mode="group")
+def first_use_by_a_group(world: World) -> None:
+    """Everything made is given the modes of a group."""
 
 
 @scenario(enqueue("first"), enqueue("second"))

@@ -67,7 +67,7 @@ def open_spool(
     return kind(
         root,
         clock=clock,
-        settings=Settings(ballast=0, low_water=0),
+        settings=Settings(mode=scenario.mode, ballast=0, low_water=0),
         durability=durability,
         filesystem=watched(plan, mount),
         **scenario.options,
