@@ -68,10 +68,15 @@ Act = Callable[[World], Any]
 class Scenario:
     """A world, and what is done in it.
 
-    `acts` from `unlasting` on promise nothing about power loss; `later` seconds pass before
-    somebody looks. `piecemeal`: the act is several, each of which may have happened. `gaps`: ids
-    may be burnt before the ones that count. `fresh`: there is no spool yet. `also` prepares a world that may be seen, too.
-    `renewed`: names are used again, on purpose. `options` are the backend's.
+    later       seconds that pass before somebody looks
+    piecemeal   an act is several changes, each of which may have happened
+    gaps        ids may be burnt before the ones that count
+    lasting     for each act, whether what it answers survives power loss; by default it does
+    set_aside   something is moved to corrupt/, on purpose
+    fresh       there is no spool yet
+    renewed     names are used again, on purpose
+    also        prepares a world, in the memory backend, that may be seen as well
+    options     of the backend
     """
 
     name: str
