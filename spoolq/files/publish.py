@@ -204,6 +204,15 @@ class Publisher:
                 self._set_alarm(place.queue, parent, blocking.name.expires)
         else:
             self.bump(place.queue)
+        if record["expires"] is not None and self._families.has_children(record["id"]):
+            self._warn_children(record)
+
+    def _warn_children(self, record: Record) -> None:
+        """Set an alarm for those who wait for this job: when they came, it may have been running,
+        or had another expiry, or none."""
+        waiting = self._families.waiting(record["id"])
+        for queue in {found.token.place.queue for found in waiting}:
+            self._set_alarm(queue, record["id"], names.micros(record["expires"]))
 
     def _set_alarm(self, queue: str, parent: int, due: int) -> None:
         place = alarm_place(queue, due / 1_000_000)

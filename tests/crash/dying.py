@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -52,6 +53,7 @@ def _live(ground: Ground, root: str, plan: Kill, mount: Mount, writer: int) -> N
     def tell(**said: Any) -> None:
         os.write(writer, json.dumps(said).encode() + b"\n")
 
+    gc.disable()  # it would copy the memory of the parent, page by page
     plan.note_birth = lambda path: tell(born=path)  # type: ignore[method-assign]
     try:
         clock = ground.now()

@@ -21,26 +21,29 @@ from tests.crash.trial import Fault, Ground, descriptors, open_spool, perform, v
 from tests.support.faults import LoseReply, Mount, Plan, Refuse
 
 every_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda item: item.name)
-TYPICAL = [
-    item
-    for item in SCENARIOS
-    if item.name
-    in {
-        "first-use",
-        "enqueue-a-child-of-an-expiring-job",
-        "enqueue-many-children",
-        "dequeue-promotes-what-is-due",
-        "finish-releases-children",
-        "finish-several",
-        "fail-and-try-again-later",
-        "retry-with-parents",
-        "remove-what-has-just-finished",
-        "lock-and-unlock",
-        "register-a-worker",
-        "inbox-new-child",
-        "repair-after-a-worker-died",
-    }
-]
+TYPICAL = {
+    "first-use",
+    "enqueue-a-child-of-an-expiring-job",
+    "enqueue-many-children",
+    "dequeue-promotes-what-is-due",
+    "finish-releases-children",
+    "finish-several",
+    "fail-and-try-again-later",
+    "retry-with-parents",
+    "remove-what-has-just-finished",
+    "lock-and-unlock",
+    "register-a-worker",
+    "inbox-new-child",
+    "repair-after-a-worker-died",
+}
+typical_first = pytest.mark.parametrize(
+    "scenario",
+    [
+        pytest.param(item, marks=() if item.name in TYPICAL else pytest.mark.slow)
+        for item in SCENARIOS
+    ],
+    ids=lambda item: item.name,
+)
 ENDING = [item for item in SCENARIOS if item.name.startswith(("finish", "fail"))]
 GROWING = ("open", "write", "rename", "mkdir")  # what may need a block that is not there
 DISKS = [
@@ -58,7 +61,7 @@ DISKS = [
 ]
 
 
-@pytest.mark.parametrize("scenario", TYPICAL, ids=lambda item: item.name)
+@typical_first
 def test_a_call_that_fails_once_leaves_the_job_before_or_after(
     scenario: Scenario, scratch: Path, count: Count
 ) -> None:
@@ -95,7 +98,7 @@ def test_on_a_full_disk_a_job_that_runs_can_end(
     count("refused calls", at)
 
 
-@every_scenario
+@typical_first
 def test_a_lost_reply_changes_no_answer(scenario: Scenario, scratch: Path, count: Count) -> None:
     # Servers lose replies, local file systems do not.
     ground, at = Ground(scenario, scratch), 0

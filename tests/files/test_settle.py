@@ -7,7 +7,7 @@ import pytest
 from spoolq.files.fs import Filesystem
 from spoolq.files.store import FileBackend
 from tests.files.conftest import OpenSpool
-from tests.support import claim, drain, info
+from tests.support import FakeClock, claim, drain, info
 
 
 def test_outcomes_of_two_attempts_of_one_job_are_told_apart(
@@ -174,3 +174,32 @@ def test_a_change_that_is_committed_and_not_published_is_listed_as_it_will_be(
     shown = files.list_jobs(tasks=["foo"], states=["finished"], notes=["k"]).rows
     assert [(found.id, found.state, found.result) for found in shown] == [(job, "finished", "done")]
     assert [found.id for found in files.list_jobs().rows] == [other, job]
+
+
+@pytest.mark.minion(137)
+@pytest.mark.parametrize("expire", [0, 5])
+def test_a_parent_that_is_given_an_expiry_lets_its_children_go_when_it_expires(
+    files: FileBackend, worker: int, clock: FakeClock, expire: float
+) -> None:
+    """Found by the state machine: nobody was told, and the children waited for a repair."""
+    parent = files.enqueue("parent", queue="parents")
+    children = [files.enqueue("child", parents=[parent]), files.enqueue("child", parents=[parent])]
+    files.retry_job(parent, 0, expire=expire)
+    clock.advance(expire)
+
+    assert drain(files, worker) == children
+
+
+@pytest.mark.minion(137)
+@pytest.mark.parametrize("end", ["fail_job", "retry_job"])
+def test_a_parent_that_ran_when_its_children_came_lets_them_go_when_it_expires(
+    files: FileBackend, worker: int, clock: FakeClock, end: str
+) -> None:
+    parent = files.enqueue("parent", queue="parents", attempts=3, expire=60)
+    claim(files, worker, queues=["parents"])
+    child = files.enqueue("child", parents=[parent])
+    getattr(files, end)(parent, 0)
+    assert files.dequeue(worker) is None
+    clock.advance(60)
+
+    assert drain(files, worker) == [child]
