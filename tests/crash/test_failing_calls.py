@@ -36,12 +36,10 @@ TYPICAL = {
     "inbox-new-child",
     "repair-after-a-worker-died",
 }
+RARE = (pytest.mark.slow, pytest.mark.exhaustive)
 typical_first = pytest.mark.parametrize(
     "scenario",
-    [
-        pytest.param(item, marks=() if item.name in TYPICAL else pytest.mark.slow)
-        for item in SCENARIOS
-    ],
+    [pytest.param(item, marks=() if item.name in TYPICAL else RARE) for item in SCENARIOS],
     ids=lambda item: item.name,
 )
 ENDING = [item for item in SCENARIOS if item.name.startswith(("finish", "fail"))]

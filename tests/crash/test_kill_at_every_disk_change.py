@@ -74,6 +74,7 @@ def test_what_a_repairer_leaves_when_it_is_killed_the_next_one_completes(
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("act", [repair, look], ids=["repair", "look"])
 @every_scenario
 def test_whoever_continues_after_a_kill_may_be_killed_at_any_change(

@@ -91,6 +91,7 @@ def test_what_is_built_on_the_unsynced_work_of_a_dead_process_survives(
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @every_scenario
 def test_who_recovers_from_power_loss_may_die_at_any_change(
     scenario: Scenario, scratch: Path, count: Count

@@ -1,4 +1,4 @@
-"""Real processes that do something at the same moment, and say what came of it."""
+"""Real processes that do something at the same moment, or go on until they are killed."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tests.support.processes import in_processes
+
 
 class Child:
-    """A forked process. It begins when its `gate` is closed, and answers with JSON."""
+    """A forked process that begins at once, and answers with JSON when it has ended."""
 
-    def __init__(self, act: Callable[[], Any], gate: tuple[int, int] | None = None) -> None:
+    def __init__(self, act: Callable[[], Any]) -> None:
         self._reading, writing = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             os.close(self._reading)
             code = 1
             try:
-                if gate:
-                    os.close(gate[1])
-                    os.read(gate[0], 1)
                 with os.fdopen(writing, "wb") as answer:
                     answer.write(json.dumps(act()).encode())
                 code = 0
@@ -54,11 +53,7 @@ class Child:
 
 def at_once(*acts: Callable[[], Any]) -> list[Any]:
     """Run these, each in a process of its own, all from the same moment; what each answered."""
-    gate = os.pipe()
-    children = [Child(act, gate) for act in acts]
-    os.close(gate[0])
-    os.close(gate[1])
-    return [child.answer() for child in children]
+    return in_processes(len(acts), lambda number: acts[number]())
 
 
 def flat(lists: Sequence[Sequence[Any]]) -> list[Any]:
