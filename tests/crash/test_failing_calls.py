@@ -67,6 +67,7 @@ def test_a_call_that_fails_once_leaves_the_job_before_or_after(
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("error", "lasting", "mount"), DISKS)
 @every_scenario
 def test_a_disk_that_refuses_leaves_the_job_before_or_after(
