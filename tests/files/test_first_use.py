@@ -28,7 +28,7 @@ def test_a_spool_is_made_where_nothing_is(root: Path, open_spool: OpenSpool) -> 
 
 
 def test_missing_directories_above_the_root_are_made(tmp_path: Path, clock: FakeClock) -> None:
-    files = FileBackend(str(tmp_path / "a/b/spool"), clock=clock)
+    files = FileBackend(str(tmp_path / "a/b/spool"), clock=clock, durability="none")
     assert files.enqueue("foo") == 1
 
 
@@ -48,7 +48,7 @@ def test_a_relative_root_stays_where_it_was_when_the_process_moves_on(
     tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    files = FileBackend("spool", clock=clock)
+    files = FileBackend("spool", clock=clock, durability="none")
     monkeypatch.chdir("/")
 
     assert files.enqueue("foo") == 1
@@ -95,7 +95,7 @@ def test_a_dangling_link_is_no_spool_and_is_not_followed(root: Path, open_spool:
 def test_a_directory_below_a_file_cannot_be_made(root: Path, clock: FakeClock) -> None:
     root.write_text("mine")
     with pytest.raises(SpoolUnavailable, match="cannot make"):
-        FileBackend(str(root / "spool"), clock=clock)
+        FileBackend(str(root / "spool"), clock=clock, durability="none")
 
 
 @pytest.mark.parametrize(
@@ -164,14 +164,16 @@ def test_a_directory_above_that_everybody_may_write_is_refused(
     (tmp_path / "open").chmod(0o777)
 
     with pytest.raises(UnsafeSpool, match="above"):
-        FileBackend(str(tmp_path / "open/spool"), clock=clock)
+        FileBackend(str(tmp_path / "open/spool"), clock=clock, durability="none")
 
 
 def test_a_sticky_directory_above_is_as_good_as_tmp(tmp_path: Path, clock: FakeClock) -> None:
     (tmp_path / "tmp").mkdir()
     (tmp_path / "tmp").chmod(0o1777)
 
-    assert FileBackend(str(tmp_path / "tmp/spool"), clock=clock).enqueue("foo") == 1
+    assert (
+        FileBackend(str(tmp_path / "tmp/spool"), clock=clock, durability="none").enqueue("foo") == 1
+    )
 
 
 @pytest.mark.parametrize("left", [["tmp"], ["tmp", "tmp/format.abc"]])
