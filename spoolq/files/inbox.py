@@ -94,6 +94,8 @@ class Inbox:
             raise JobCorrupt(f"job {name.id} is in the spool already: move a job, do not copy it")
         if name.id >= self._counter.peek():
             raise JobCorrupt(f"the id {name.id} was never given out by this spool")
+        if name.started is not None:  # it was active: its content does not say that
+            record = {**record, "started": name.started / 1_000_000}
         return self._put(path, retried(record, now, {}), name.epoch + 1, name.revision + 1, now)
 
     def _new(self, path: str, value: Any, now: float) -> bool:

@@ -65,9 +65,11 @@ def test_mv_of_a_running_job_takes_it_from_its_worker(
 ) -> None:
     job = files.enqueue("foo")
     claim(files, worker)
+    started = info(files, job).started
     move_by_hand(root, job)
 
     assert info(files, job).state == "inactive"
+    assert info(files, job).started == started
     assert files.finish_job(job, 0, "too late") is False
     assert info(files, job).retries == 1
 
