@@ -1,7 +1,8 @@
-"""Runners turn one attempt of a job into an outcome, and never see where the job is kept.
+"""Runners turn attempts of jobs into outcomes, and never see where the jobs are kept.
 
-`fork` runs a Python function in a child process, `executable` runs a program. A runner starts
-the child and answers with a `Run`; whoever holds the claim looks at it and commits the outcome.
+A `Runner` starts attempts of one kind, several at once, and answers with a `Run` for each; whoever
+holds the claim polls it and commits the outcome. `fork` runs a Python function in a child process,
+`executable` runs a program.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ class Outcome:
     """How an attempt ended: `result` is the task's result, or the error when it is not `ok`.
 
     `exit` is the exit status of an executable, kept beside the result; None for a function.
+    `settled` says that the task has ended the job itself: then nothing is left to commit.
     """
 
     ok: bool
     result: JSON = None
     exit: dict[str, JSON] | None = None
+    settled: bool = False
 
 
 class Attempt(Protocol):
@@ -53,6 +56,29 @@ class Run(Protocol):
 
     def kill(self, signal: int) -> None:
         """Send a signal to the child and everything it started; nothing once it was reaped."""
+
+    def fileno(self) -> int | None:
+        """A descriptor that is readable once `poll` may have an answer; None: look now and then."""
+
+
+class Runner(Protocol):
+    """Starts attempts of one kind, several at once. Belongs to one thread."""
+
+    def room(self) -> int:
+        """How many more attempts could be started now."""
+
+    def start(self, attempt: Attempt) -> Run:
+        """Start one attempt. A task that cannot be started is a run that has failed.
+
+        Raises OSError when the system has no process or descriptor left: then the attempt has
+        not begun, and its claim can be given back.
+        """
+
+    def tend(self) -> None:
+        """Look after processes that wait for work: replace dead ones, recycle worn ones."""
+
+    def close(self) -> None:
+        """End the processes that wait for work. Runs under way are the caller's to end first."""
 
 
 def died(code: int, signal: int) -> str:
