@@ -166,7 +166,7 @@ def test_a_change_under_way_that_is_damaged_stops_nobody(
 
     class Dying(Filesystem):
         def move(self, source: str, target: str, *, private: bool = False) -> bool:
-            if source.endswith(".new"):
+            if source.endswith((".new", ".end")):
                 raise Died
             return super().move(source, target, private=private)
 
