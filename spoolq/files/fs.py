@@ -21,6 +21,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NoReturn
 
+from spoolq.clock import SystemClock
 from spoolq.errors import JobCorrupt, SpoolFull, SpoolUnavailable
 
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -28,6 +29,10 @@ _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLO
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _UNNAMED: Final = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+# Changes closer together may carry one time; ten ticks of a slow kernel.
+_YOUNG: Final = 0.05  # seconds
+_YOUNG_COARSE: Final = 2.1  # where times are whole seconds
 
 _GONE: Final = frozenset({errno.ENOENT, errno.ESTALE, errno.ENOTDIR})
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -508,6 +513,10 @@ class Filesystem:
             return (0, 0)
         return (found.st_ino, found.st_mtime_ns)
 
+    def is_there(self, path: str) -> bool:
+        """Whether anything has this name: one call on a local disk, else a fresh listing (R6)."""
+        return os.access(path, os.F_OK) if self.local else self.has(path)
+
     def remember_root(self, path: str, directories: Sequence[str]) -> None:
         """Take this file for what tells the spool from another one, and from none."""
         self._seal = (path, self.changed(path), directories)
@@ -604,6 +613,39 @@ class Filesystem:
         denied = error.errno == errno.EPERM or (error.errno == errno.EACCES and verb == "open")
         kind = Denied if denied else SpoolUnavailable
         raise kind(f"cannot {verb} {path}: {reason}", path) from error
+
+
+class Glance:
+    """A directory whose names are listed again only when they may have changed.
+
+    On a local file system its inode and its time say so, once that time is old enough for any
+    later change to have another. Elsewhere caches lie before both, and it is listed each time.
+    """
+
+    __slots__ = ("_fs", "_path", "_seen")
+
+    def __init__(self, fs: Filesystem, path: str) -> None:
+        self._fs = fs
+        self._path = path
+        self._seen = (0, 0)
+
+    def fresh(self) -> list[str] | None:
+        """The names as they are now; None: they are what the last call said."""
+        fs, path = self._fs, self._path
+        if not fs.local:
+            return fs.list(path)
+        # Looked at first: what changes between the two is listed, and listed once more.
+        changed = fs.changed(path)
+        if changed == self._seen and changed != (0, 0):
+            return None
+        old = has_settled(changed[1], SystemClock().wall())
+        self._seen = changed if old else (0, 0)
+        return fs.list(path)
+
+
+def has_settled(mtime: int, now: float) -> bool:
+    """Whether a change from now on will show in a directory that was changed at `mtime` (ns)."""
+    return now - mtime / 1e9 > (_YOUNG if mtime % 1_000_000_000 else _YOUNG_COARSE)
 
 
 def _check_regular(found: os.stat_result, limit: int, *, linked: bool) -> int:
