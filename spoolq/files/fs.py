@@ -21,6 +21,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NoReturn
 
+from spoolq.clock import SystemClock
 from spoolq.errors import JobCorrupt, SpoolFull, SpoolUnavailable
 
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -28,6 +29,10 @@ _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLO
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _UNNAMED: Final = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+# Changes closer together may carry one time; ten ticks of a slow kernel.
+_YOUNG: Final = 0.05  # seconds
+_YOUNG_COARSE: Final = 2.1  # where times are whole seconds
 
 _GONE: Final = frozenset({errno.ENOENT, errno.ESTALE, errno.ENOTDIR})
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -38,6 +43,8 @@ _SYNCFS: Final = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs
 # One journal, replayed in order: what happened before a synced change survives with it. ext4 is
 # one of them only where it has a journal; btrfs syncs the files it is asked for, and no others.
 _ORDERED: Final = frozenset({"ext3", "xfs", "tmpfs"})
+# A file's own sync keeps its name too, when the file is new there or was linked there (measured).
+_KEEP_NAMES: Final = frozenset({"ext3", "ext4", "xfs", "btrfs", "f2fs"})
 # Their clock is this host's clock.
 _LOCAL: Final = _SYNCFS | {"overlay", "ramfs", "bcachefs"}
 
@@ -93,6 +100,12 @@ class Filesystem:
         self._unnamed = self.local  # until an open says that this file system cannot
         self.sys_syncfs = _syncfs
 
+    @property
+    def recovers(self) -> bool:
+        """Whether a new file's own sync is enough for a change that the first opener after a boot
+        would find and complete: its name survives too, and a boot can be told from another."""
+        return self.kind in _KEEP_NAMES and bool(self.boot)
+
     # -- changes ---------------------------------------------------------------------------------
 
     def create(self, path: str, data: bytes, *, sync: bool = True, urgent: bool = False) -> None:
@@ -130,12 +143,11 @@ class Filesystem:
             self.sys_fsync(fd)
 
     def publish(self, staged: str, target: str, data: bytes) -> None:
-        """Make a new file that is complete, and its content durable, before it has a public name.
+        """Give a new file, complete, a name in public. Both survive power loss after return.
 
         Where the file system can, it has no name at all until then: one directory is changed
-        instead of two, and a crash leaves nothing. Else it is made at `staged` and moved. The
-        name survives power loss once the target's directory is synced. Raises NoDirectory when
-        that is missing.
+        instead of two, and a crash leaves nothing. Else it is made at `staged` and moved. Raises
+        NoDirectory when the target's directory is missing.
         """
         if self._unnamed:
             try:
@@ -151,28 +163,45 @@ class Filesystem:
         except NoDirectory:
             self._discard(staged)
             raise
+        self.sync_directory(os.path.dirname(target))
 
     def _publish_unnamed(self, target: str, data: bytes) -> bool:
         """False where this cannot be done here; then it is not tried again."""
+        directory = target[: target.rindex("/")]
         try:
-            fd = self.sys_open(target[: target.rindex("/")], _UNNAMED, self.file_mode)
+            fd = self.sys_open(directory, _UNNAMED, self.file_mode)
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
                 raise
             self._unnamed = False
             return False
         try:
-            self._fill(fd, data, sync=self.durable)
+            sync = self.durable
+            # One sync behind the link for both where that is enough: then, for a moment, a name
+            # is in public that power loss may take the content from.
+            self._fill(fd, data, sync=sync and not self.recovers)
             # Python calls linkat only when a descriptor is given; an absolute path ignores it.
             self.sys_link(f"/proc/self/fd/{fd}", target, src_dir_fd=fd, follow_symlinks=True)
+            if sync and self.recovers:
+                self._sync_published(fd, target)
         except FileNotFoundError:
-            if not self.is_directory(os.path.dirname(target)):
+            if not self.is_directory(directory):
                 raise
             self._unnamed = False  # no /proc here
             return False
         finally:
             os.close(fd)
+        if sync and not self.recovers:
+            self.sync_directory(directory)
         return True
+
+    def _sync_published(self, fd: int, target: str) -> None:
+        try:
+            self.sys_fsync(fd)
+        except OSError:
+            # RACE: somebody may have claimed it by now; then it runs, and is told as refused.
+            self._discard(target)
+            raise
 
     def move(self, source: str, target: str, *, private: bool = False) -> bool:
         """Rename a file to a name that nothing has had. False: somebody else moved it first.
@@ -484,6 +513,10 @@ class Filesystem:
             return (0, 0)
         return (found.st_ino, found.st_mtime_ns)
 
+    def is_there(self, path: str) -> bool:
+        """Whether anything has this name: one call on a local disk, else a fresh listing (R6)."""
+        return os.access(path, os.F_OK) if self.local else self.has(path)
+
     def remember_root(self, path: str, directories: Sequence[str]) -> None:
         """Take this file for what tells the spool from another one, and from none."""
         self._seal = (path, self.changed(path), directories)
@@ -580,6 +613,39 @@ class Filesystem:
         denied = error.errno == errno.EPERM or (error.errno == errno.EACCES and verb == "open")
         kind = Denied if denied else SpoolUnavailable
         raise kind(f"cannot {verb} {path}: {reason}", path) from error
+
+
+class Glance:
+    """A directory whose names are listed again only when they may have changed.
+
+    On a local file system its inode and its time say so, once that time is old enough for any
+    later change to have another. Elsewhere caches lie before both, and it is listed each time.
+    """
+
+    __slots__ = ("_fs", "_path", "_seen")
+
+    def __init__(self, fs: Filesystem, path: str) -> None:
+        self._fs = fs
+        self._path = path
+        self._seen = (0, 0)
+
+    def fresh(self) -> list[str] | None:
+        """The names as they are now; None: they are what the last call said."""
+        fs, path = self._fs, self._path
+        if not fs.local:
+            return fs.list(path)
+        # Looked at first: what changes between the two is listed, and listed once more.
+        changed = fs.changed(path)
+        if changed == self._seen and changed != (0, 0):
+            return None
+        old = has_settled(changed[1], SystemClock().wall())
+        self._seen = changed if old else (0, 0)
+        return fs.list(path)
+
+
+def has_settled(mtime: int, now: float) -> bool:
+    """Whether a change from now on will show in a directory that was changed at `mtime` (ns)."""
+    return now - mtime / 1e9 > (_YOUNG if mtime % 1_000_000_000 else _YOUNG_COARSE)
 
 
 def _check_regular(found: os.stat_result, limit: int, *, linked: bool) -> int:

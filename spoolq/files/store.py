@@ -96,7 +96,7 @@ class FileBackend(Backend):
         self.created = roots.open_root(self._fs, self._clock.wall())
         self._wire(Layout(root))
         self._recover_after_boot()
-        _after_fork(weakref.WeakMethod(self._renew_lock))
+        _after_fork(weakref.WeakMethod(self._become_child))
 
     def _wire(self, layout: Layout) -> None:
         fs = self._fs
@@ -144,12 +144,13 @@ class FileBackend(Backend):
     def _recover_after_boot(self) -> None:
         """On the first open after a boot, put right what power loss may have mixed up.
 
-        Only where a file system may keep a later change of names and lose an earlier one: there
-        this costs one walk over the spool a boot, instead of two more syncs for every job.
+        On a local file system only: nobody can have used the spool since that boot. It saves a
+        sync of every enqueue and of every outcome; where a file system may keep a later change
+        of names and lose an earlier one, it costs a walk over the spool.
         """
         fs, ids = self._fs, self._layout.ids
         marker = f"boot.{fs.boot}"
-        if fs.ordered or marker in fs.list(ids):
+        if not fs.local or marker in fs.list(ids):
             return
         from filelock import FileLock  # 10 ms: once a boot
 
@@ -157,14 +158,17 @@ class FileBackend(Backend):
             older = [name for name in fs.list(ids) if name.startswith("boot.")]
             if marker in older:
                 return  # RACE: another first opener has done it
-            self._jobs.skip_lost(self._repairer.recover_from_power_loss(self._now()))
+            highest = self._repairer.recover_from_power_loss(self._now())
+            if not fs.ordered:
+                self._jobs.skip_lost(highest)
             # CRASH: dying before this has the next opener do it again, which changes nothing.
             fs.mark(f"{ids}/{marker}")
             for name in older:
                 fs.unlink(f"{ids}/{name}")
 
-    def _renew_lock(self) -> None:
+    def _become_child(self) -> None:
         self._lock = threading.RLock()  # its owner, if it has one, is not in this process
+        self._settler.forget_claims()
 
     def _before_publish(self, old: Token, place: Place) -> None:
         # Between commit and publication, so that whoever reads the number afterwards looks at
@@ -329,7 +333,7 @@ class FileBackend(Backend):
             if content is not None:
                 record = as_active(found, content[0])
                 if self._may_run(record, now):
-                    self._settler.remember(Claim(found, record, content[1]))
+                    self._settler.remember(Claim(found, record, content[1], mine=True))
                     return _claimed(record)
                 if self._settler.give_back(found, record, now):
                     return None
