@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 from spoolq.backend import Backend
 from spoolq.clock import Clock, SystemClock
-from spoolq.errors import InvalidType, InvalidValue, JobCorrupt, NotASpool
+from spoolq.errors import InvalidType, InvalidValue, JobCorrupt, NotASpool, SpoolUnavailable
 from spoolq.files import layout as roots
 from spoolq.files import names
 from spoolq.files.catalog import Catalog, Found
@@ -47,6 +48,7 @@ from spoolq.transitions import (
 _POLL: Final = (0.002, 0.05)  # seconds between two looks while waiting: the first, the longest
 _INBOX: Final = 0.5  # seconds between two looks into the inbox by a busy claimer
 _PROBE: Final = 60.0  # seconds between two questions for the file server's time
+_UNSURE: Final = 1000  # claims whose end is not known that are remembered
 _RUBBISH: Final = 5000  # old files that a process that is never idle lets lie
 _INACTIVE: Final = frozenset[State]({"inactive"})
 
@@ -91,6 +93,8 @@ class FileBackend(Backend):
         )
         self._lock = threading.RLock()
         self._offset, self._probed = 0.0, -_PROBE
+        # Claims that may have happened, or may still happen, and that no caller knows of.
+        self._unsure: deque[Found] = deque(maxlen=_UNSURE)
         self._next_inbox = 0.0
         self._encodings: dict[tuple[str, ...], list[str]] = {}
         self.created = roots.open_root(self._fs, self._clock.wall())
@@ -124,7 +128,7 @@ class FileBackend(Backend):
         self._inbox = Inbox(
             fs, layout, self._tokens, self._catalog, self._publisher, self._settler, self._jobs
         )
-        self._claimer = Claimer(fs, layout, self._catalog)
+        self._claimer = Claimer(fs, layout, self._catalog, self._unsure.append)
         self._registry = Registry(fs, layout, self._catalog, Counter(fs, layout.ids, "worker"))
         self._locks = Locks(fs, layout, Counter(fs, layout.ids, "lock"))
         self._repairer = Repairer(
@@ -324,6 +328,20 @@ class FileBackend(Backend):
 
     def _start(self, found: Found, now: float) -> Claimed | None:
         """Read what was claimed and look once more whether it may run; None: it was given back."""
+        try:
+            claimed = self._read_claim(found, now)
+        except SpoolUnavailable:
+            # Nobody is told of this claim, so nobody will run the job, or ever end it.
+            self._unsure.append(found)
+            raise
+        if claimed and self._unsure:
+            # What was here before cannot come any more: the name that it moves is used up.
+            others = [claim for claim in self._unsure if claim.name.id != claimed["id"]]
+            self._unsure.clear()
+            self._unsure.extend(others)
+        return claimed
+
+    def _read_claim(self, found: Found, now: float) -> Claimed | None:
         while True:
             try:
                 content = self._tokens.read_with_bytes(found.token)
@@ -536,7 +554,28 @@ class FileBackend(Backend):
         said = None if status is None else check_object(status, "status")
         with self._lock:
             id_ = None if worker_id is None else check_id(worker_id, "worker id")
-            return self._registry.register(id_, said, self._now())
+            id_ = self._registry.register(id_, said, self._now())
+            if self._unsure:
+                self._give_back_unsure(self._now())
+            return id_
+
+    def _give_back_unsure(self, now: float) -> None:
+        """Make jobs inactive again that this process claimed and was never told of."""
+        for claim in list(self._unsure):
+            with suppress(SpoolUnavailable):  # the next heartbeat tries again
+                if self._is_over(claim, now):
+                    self._unsure.remove(claim)
+
+    def _is_over(self, claim: Found, now: float) -> bool:
+        found = self._catalog.find(claim.name.id)
+        if found is None or found.name.epoch != claim.name.epoch:
+            return True
+        if found.token.place != claim.token.place:
+            # Inactive: the server may still do what it said it could not.
+            return found.state != "inactive"
+        record = self._settler.read(found)
+        # Not readable now, or annotated just now: the next heartbeat looks again.
+        return record is not None and self._settler.give_back(found, record, now)
 
     def unregister_worker(self, worker_id: int) -> None:
         with self._lock:

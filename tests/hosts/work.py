@@ -7,13 +7,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from spoolq.errors import SpoolUnavailable
 from spoolq.files.store import FileBackend
 from spoolq.model import JobInfo
 from tests.support.checker import check_spool, repair_twice
+
+T = TypeVar("T")
 
 ATTEMPTS = 50  # more than any of these storms takes: no job fails for good
 
@@ -29,7 +32,7 @@ def open_at(root: Path, **options: Any) -> FileBackend:
     return persistently(lambda: FileBackend(str(root), **given))
 
 
-def persistently(act: Callable[[], Any], seconds: float = 30) -> Any:
+def persistently(act: Callable[[], T], seconds: float = 30) -> T:
     """Do it again as long as the file server refuses: what a worker does at the end of a job."""
     deadline = time.monotonic() + seconds
     while True:
@@ -55,7 +58,7 @@ def work(files: FileBackend, diary: Path, over: Callable[[], bool]) -> list[tupl
     accepted, last = [], time.monotonic()
     while not over():
         if time.monotonic() - last > files.missing_after / 5:
-            worker, last = persistently(lambda w=worker: files.register_worker(w)), time.monotonic()
+            worker, last = persistently(partial(files.register_worker, worker)), time.monotonic()
         try:
             claimed = files.dequeue(worker, 0.05)
         except SpoolUnavailable:
@@ -64,7 +67,7 @@ def work(files: FileBackend, diary: Path, over: Callable[[], bool]) -> list[tupl
             continue
         id_, retries = claimed["id"], claimed["retries"]
         write_down(diary, id_, retries, worker)
-        if persistently(lambda i=id_, r=retries, w=worker: files.finish_job(i, r, [w, r])):
+        if persistently(partial(files.finish_job, id_, retries, [worker, retries])):
             accepted.append((id_, retries))
     persistently(lambda: files.unregister_worker(worker))
     return accepted

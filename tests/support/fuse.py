@@ -145,7 +145,7 @@ def hosts(
 
 
 def _serve(backing: str, point: str, control: str, caches: Caches) -> None:
-    import mfusepy  # the server only: a test without /dev/fuse does without libfuse too
+    import mfusepy  # type: ignore[import-untyped]  # the server only: a test without /dev/fuse does without libfuse too
 
     class Server(mfusepy.Operations):  # type: ignore[misc]
         """Every call goes to the same path below the backing directory."""
@@ -193,6 +193,7 @@ def _serve(backing: str, point: str, control: str, caches: Caches) -> None:
 
         def utimens(self, path: str, times: Any = None) -> int:
             del times  # the server's clock; spoolq never sets another time
+            self._listed.pop(path, None)
             return self._do("utimens", (path,), os.utime)
 
         def chmod(self, path: str, mode: int) -> int:
