@@ -269,7 +269,11 @@ class Registry:
         if any(about.get(key) != here[key] for key in ("boot", "namespace")):
             return False
         pid = about.get("pid")
-        return isinstance(pid, int) and about.get("start") != start_time(pid)
+        if not isinstance(pid, int) or about.get("start") == start_time(pid):
+            return False
+        # What /proc does not show may run: it hides processes of other users (hidepid=,
+        # ProtectProc=), and a worker of the same group may be one.
+        return start_time(pid) is not None or not _exists(pid)
 
 
 def _entry_name(entry: Entry) -> str:
@@ -310,6 +314,19 @@ def start_time(pid: int) -> int | None:
     except OSError:
         return None
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def _exists(pid: int) -> bool:
+    """Whether there is such a process, a zombie not counted, also one that /proc hides."""
+    if os.path.exists(f"/proc/{pid}"):
+        return False  # it is shown, and was found to have ended
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 @cache

@@ -56,6 +56,7 @@ def test_a_call_whose_reply_was_lost_is_found_done(
     two.unregister_worker(worker)
 
     assert {row.id: row.state for row in all_jobs(one)} == dict.fromkeys(ids, "finished")
+    world.bad(Faults())
     # As the server has it: a client may still not believe in a directory that it made.
     repair_twice(one.repair, two.repair, str(world.root))
     check_spool(str(world.root), acked=ids)
