@@ -86,6 +86,7 @@ class Publisher:
             self._enqueue_ready(data, record, nonce)
         else:
             self._fs.sync_directory(bucket)
+            self.ring(record["queue"])
 
     def _enqueue_for_later(self, data: bytes, record: Record, nonce: str, now: float) -> None:
         place = self.place(record, now, fresh=False)
@@ -122,7 +123,9 @@ class Publisher:
         self._stage(staged, batch, bodies, place, nonce)
         place = place._replace(batch=f"b{first}-{ids[-1]}-{nonce}")
         self._publish_batch(staged, place, ids)
-        if place.kind != "ready":
+        if place.kind == "ready":
+            self.ring(place.queue)
+        else:
             last = Token(place.bucket(self._layout, names.block_of(first)), "", place)
             self.settle_in(last, batch[0], now)
         return ids
@@ -225,6 +228,16 @@ class Publisher:
 
         Losing the rename is as good as winning it: who won did it after this publication.
         """
+        try:
+            self._bump(queue)
+        finally:
+            self.ring(queue)
+
+    def ring(self, queue: str) -> None:
+        """Wake the workers of this host that wait for this queue (`doorbell`)."""
+        self._fs.ring(f"{self._layout.wakeup}/{queue}")
+
+    def _bump(self, queue: str) -> None:
         directory = f"{self._layout.inactive}/{queue}"
         for name in self._fs.list(directory):
             found = _GENERATION_NAME.fullmatch(name)
