@@ -32,7 +32,6 @@ from typing import Any, Protocol
 from spoolq.model import JSON, MISSING_AFTER, REMOVE_AFTER, STUCK_AFTER, Claimed, Page
 from spoolq.transitions import Backoff, call_backoff, default_backoff
 
-
 Finished = tuple[Any, int, JSON] | tuple[Any, int, JSON, JSON]
 
 
@@ -321,7 +320,7 @@ class Backend(ABC):
 
     # -- for a worker that stays -----------------------------------------------------------------
 
-    def attend(self) -> None:
+    def attend(self) -> None:  # noqa: B027  # a backend of one process has nobody to watch
         """This process runs a worker for long: from now on it watches the others by itself.
 
         Workers that do not beat are judged by how long this process has seen the same heartbeat,
@@ -343,7 +342,7 @@ class Backend(ABC):
         del queues
         return None
 
-    def reload(self) -> None:
+    def reload(self) -> None:  # noqa: B027  # nor settings that others could change
         """Read the settings again. Raises InvalidValue, and keeps the old ones, if they are bad."""
 
 

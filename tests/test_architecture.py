@@ -24,6 +24,7 @@ MODULES: Final = sorted(
 # the prefix that fits best says which floor a module is on.
 FLOORS: Final = (
     ("spoolq.clock", "spoolq.errors", "spoolq.bell", "spoolq.liveness"),
+    ("spoolq.notify",),
     ("spoolq.model",),
     ("spoolq.transitions", "spoolq.settings"),
     ("spoolq.backend",),
