@@ -235,6 +235,11 @@ class View:
             self._fs.rmdir(base)
         return found
 
+    def next_due(self) -> float:
+        """When the next delayed job is due, or its hour begins."""
+        hour = float(self._next_hour * HOUR)
+        return min(hour, self._due[-1].at / 1_000_000) if self._due else hour
+
     def best(self, now: float, elapsed: float, least: int | None) -> Candidate | None:
         """The best candidate of the queue: its highest lane that is not dry."""
         for lane in self._lanes:
@@ -292,6 +297,14 @@ class Claimer:
             return views[0].best(now, elapsed, least)
         found = [c for view in views if (c := view.best(now, elapsed, least))]
         return min(found, key=lambda c: (-c.priority, c.id)) if found else None
+
+    def next_due(self, queues: Sequence[str]) -> float | None:
+        """When, by the spool's time, something delayed in these queues is due next.
+
+        As far as the last refresh has seen: until the end of the hour at most.
+        """
+        views = [view for (queue, _), view in self._views.items() if queue in queues]
+        return min((view.next_due() for view in views), default=None)
 
     def claim(self, directory: str, name: str, worker: str, now: float) -> Found | None:
         """Move a job into the worker's directory; None when somebody else was quicker.

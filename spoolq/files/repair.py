@@ -193,10 +193,20 @@ class Repairer:
     def declare_dead_workers(self, now: float, missing_after: float) -> None:
         """Workers whose process is gone for certain, or that have not beaten for too long."""
         for entry in self._registry.entries():
-            overdue = now - entry.notified > missing_after
-            if overdue or self._registry.proven_dead(entry):
+            silent = self._registry.silent(entry, now, missing_after)
+            if silent or self._registry.proven_dead(entry):
                 with suppress(Denied):
                     self._registry.declare_dead(entry)
+
+    def rescue(self, now: float, backoff: Backoff, missing_after: float) -> bool:
+        """Declare dead workers dead, and fail what they performed; whether there were any."""
+        before = self._registry.entries()
+        self.declare_dead_workers(now, missing_after)
+        after = {entry.worker for entry in self._registry.entries()}
+        if all(entry.worker in after for entry in before):
+            return False
+        self.sweep_dead_workers(now, backoff)
+        return True
 
     def sweep_dead_workers(self, now: float, backoff: Backoff) -> None:
         """Fail what unregistered workers performed, job by job, then close their directories."""

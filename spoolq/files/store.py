@@ -11,7 +11,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
-from spoolq.backend import Backend
+from spoolq.backend import Backend, Finished
 from spoolq.clock import Clock, SystemClock
 from spoolq.errors import InvalidType, InvalidValue, JobCorrupt, NotASpool, SpoolUnavailable
 from spoolq.files import layout as roots
@@ -20,6 +20,7 @@ from spoolq.files.catalog import Catalog, Found
 from spoolq.files.census import Census
 from spoolq.files.claims import Claimer, Due
 from spoolq.files.counters import Counter
+from spoolq.files.doorbell import FileDoorbell
 from spoolq.files.families import Families, parse_alarm
 from spoolq.files.fs import Denied, Filesystem, NoDirectory
 from spoolq.files.inbox import Inbox
@@ -78,17 +79,18 @@ class FileBackend(Backend):
             raise NotASpool(f"{root} is not a directory; name another root", root)
         self.root = root
         self.settings = settings or roots.read_settings(root)
-        given = durability or os.environ.get("SPOOLQ_DURABILITY") or self.settings.durability
-        super().__init__(
-            backoff=backoff,
-            missing_after=_first(missing_after, self.settings.missing_after),
-            remove_after=_first(remove_after, self.settings.remove_after),
-            stuck_after=_first(stuck_after, self.settings.stuck_after),
-        )
+        self._given = {
+            "missing_after": missing_after,
+            "remove_after": remove_after,
+            "stuck_after": stuck_after,
+        }
+        self._durability = durability or os.environ.get("SPOOLQ_DURABILITY")
+        super().__init__(backoff=backoff)
+        self._follow_settings()
         self._clock = clock or SystemClock()
         self._fs = filesystem(
             root,
-            durable=check_durability(given) == "full",
+            durable=self._durable,
             shared=self.settings.mode == "group",
         )
         self._lock = threading.RLock()
@@ -101,6 +103,13 @@ class FileBackend(Backend):
         self._wire(Layout(root))
         self._recover_after_boot()
         _after_fork(weakref.WeakMethod(self._become_child))
+
+    def _follow_settings(self) -> None:
+        settings = self.settings
+        self.missing_after = _first(self._given["missing_after"], settings.missing_after)
+        self.remove_after = _first(self._given["remove_after"], settings.remove_after)
+        self.stuck_after = _first(self._given["stuck_after"], settings.stuck_after)
+        self._durable = check_durability(self._durability or settings.durability) == "full"
 
     def _wire(self, layout: Layout) -> None:
         fs = self._fs
@@ -407,11 +416,12 @@ class FileBackend(Backend):
         outcome = Outcome(check_id(id), check_id(retries, "retries"), True, result, exit)
         return self._settle(outcome)
 
-    def finish_jobs(self, outcomes: Iterable[tuple[Any, int, JSON]]) -> list[bool]:
+    def finish_jobs(self, outcomes: Iterable[Finished]) -> list[bool]:
         wanted = []
-        for id_, retries, result in outcomes:
+        for id_, retries, result, *exit_status in outcomes:
             check_json(result, "result")
-            wanted.append(Outcome(check_id(id_), check_id(retries, "retries"), True, result))
+            numbers = check_id(id_), check_id(retries, "retries")
+            wanted.append(Outcome(*numbers, True, result, *exit_status))
         with self._lock:
             return self._settler.settle(wanted, self._now(), self.backoff)
 
@@ -430,6 +440,11 @@ class FileBackend(Backend):
             return self._settler.retry(
                 check_id(id), check_id(retries, "retries"), options, self._now()
             )
+
+    def release_job(self, id: Any, retries: int) -> bool:
+        numbers = check_id(id), check_id(retries, "retries")
+        with self._lock:
+            return self._settler.release_claim(*numbers, self._now())
 
     def remove_job(self, id: Any) -> bool:
         with self._lock:
@@ -651,6 +666,30 @@ class FileBackend(Backend):
                 stuck_after=self.stuck_after,
             )
             self._fs.make_ballast(roots.ballast_size(self._fs, self.settings))
+
+    def attend(self) -> None:
+        self._registry.watch(self._clock.elapsed)
+
+    def rescue(self) -> bool:
+        with self._lock:
+            return self._repairer.rescue(self._now(), self.backoff, self.missing_after)
+
+    def doorbell(self, queues: Sequence[str]) -> FileDoorbell:
+        lanes = self._encoded(queues, "queues")
+
+        def next_due() -> float | None:
+            at = self._claimer.next_due(lanes)
+            return None if at is None else max(0.0, at - self._now())
+
+        with self._lock:
+            return FileDoorbell(self._fs, self._layout, lanes, next_due)
+
+    def reload(self) -> None:
+        settings = roots.read_settings(self.root)
+        with self._lock:
+            self.settings = settings
+            self._follow_settings()
+            self._fs.durable = self._durable
 
     def reset(self, *, all: bool = False, locks: bool = False) -> None:
         with self._lock:

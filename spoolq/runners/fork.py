@@ -66,6 +66,7 @@ class ForkRun:
         self.pid: Final = pid
         self._answer = answer
         self._outcome: Outcome | None = None
+        self._pidfd: int | None = None
 
     def poll(self) -> Outcome | None:
         """The outcome, or None while the child runs."""
@@ -86,6 +87,13 @@ class ForkRun:
             _wait_for_exit(self.pid, left)
         return self._outcome
 
+    def fileno(self) -> int | None:
+        """A descriptor that is readable once the child has ended; None where there is none."""
+        if self._pidfd is None and self._outcome is None:
+            with contextlib.suppress(OSError):  # a kernel before 5.3, or no descriptor left
+                self._pidfd = os.pidfd_open(self.pid)
+        return self._pidfd
+
     def kill(self, signal: int) -> None:
         """Send a signal to the child's process group, unless the child was reaped."""
         if self._outcome is not None:
@@ -104,6 +112,9 @@ class ForkRun:
             # Somebody else waited for every child of this process; the answer is all there is.
             pid, status = self.pid, None
         if pid:
+            if self._pidfd is not None:
+                os.close(self._pidfd)
+                self._pidfd = None
             with self._answer as file:
                 file.seek(0)
                 self._outcome = _outcome(status, file.readall())

@@ -87,6 +87,7 @@ def judge(workers: list[dict[str, Any]]) -> None:
     class Told(Registry):
         def __init__(self, about: dict[str, Any]) -> None:
             self._told = about
+            self._abouts = {}
 
         def about(self, entry: Entry) -> dict[str, Any] | None:
             return self._told
