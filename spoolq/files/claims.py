@@ -10,10 +10,9 @@ its return shows in the queue's listing.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from spoolq.errors import SpoolUnavailable
 from spoolq.files import names
 from spoolq.files.catalog import Catalog, Found, is_number
 from spoolq.files.families import parse_alarm
@@ -262,18 +261,10 @@ def _due(directory: str, name: str) -> Due | None:
 class Claimer:
     """Finds the best job that may run now, and claims it."""
 
-    def __init__(
-        self,
-        fs: Filesystem,
-        layout: Layout,
-        catalog: Catalog,
-        unsure: Callable[[Found], object],
-    ) -> None:
-        """`unsure` is told of a claim of which the disk does not say whether it happened."""
+    def __init__(self, fs: Filesystem, layout: Layout, catalog: Catalog) -> None:
         self._fs = fs
         self._layout = layout
         self._catalog = catalog
-        self._unsure = unsure
         self._views: dict[tuple[str, frozenset[str] | None], View] = {}
 
     def views(self, queues: Sequence[str], tasks: frozenset[str] | None) -> list[View]:
@@ -322,7 +313,3 @@ class Claimer:
             return found if self._fs.move(f"{directory}/{name}", found.token.path) else None
         except Denied:
             return None  # immutable: the others can be claimed
-        except SpoolUnavailable:
-            # RACE: a server may execute it after the client has given it up (soft mounts).
-            self._unsure(found)
-            raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -49,7 +48,7 @@ from spoolq.transitions import (
 _POLL: Final = (0.002, 0.05)  # seconds between two looks while waiting: the first, the longest
 _INBOX: Final = 0.5  # seconds between two looks into the inbox by a busy claimer
 _PROBE: Final = 60.0  # seconds between two questions for the file server's time
-_UNSURE: Final = 1000  # claims whose end is not known that are remembered
+_TOLD: Final = 10_000  # claims after which those that have ended are forgotten
 _RUBBISH: Final = 5000  # old files that a process that is never idle lets lie
 _INACTIVE: Final = frozenset[State]({"inactive"})
 
@@ -95,8 +94,11 @@ class FileBackend(Backend):
         )
         self._lock = threading.RLock()
         self._offset, self._probed = 0.0, -_PROBE
-        # Claims that may have happened, or may still happen, and that no caller knows of.
-        self._unsure: deque[Found] = deque(maxlen=_UNSURE)
+        # Claims that callers were told of, as (worker's directory, epoch); and by worker those in
+        # its directory that were not among them at its last heartbeat.
+        self._told: dict[int, tuple[str, int]] = {}
+        self._unknown: dict[str, dict[int, tuple[str, int]]] = {}
+        self._entered: set[int] = set()
         self._next_inbox = 0.0
         self._encodings: dict[tuple[str, ...], list[str]] = {}
         self.created = roots.open_root(self._fs, self._clock.wall())
@@ -137,7 +139,7 @@ class FileBackend(Backend):
         self._inbox = Inbox(
             fs, layout, self._tokens, self._catalog, self._publisher, self._settler, self._jobs
         )
-        self._claimer = Claimer(fs, layout, self._catalog, self._unsure.append)
+        self._claimer = Claimer(fs, layout, self._catalog)
         self._registry = Registry(fs, layout, self._catalog, Counter(fs, layout.ids, "worker"))
         self._locks = Locks(fs, layout, Counter(fs, layout.ids, "lock"))
         self._repairer = Repairer(
@@ -337,17 +339,9 @@ class FileBackend(Backend):
 
     def _start(self, found: Found, now: float) -> Claimed | None:
         """Read what was claimed and look once more whether it may run; None: it was given back."""
-        try:
-            claimed = self._read_claim(found, now)
-        except SpoolUnavailable:
-            # Nobody is told of this claim, so nobody will run the job, or ever end it.
-            self._unsure.append(found)
-            raise
-        if claimed and self._unsure:
-            # What was here before cannot come any more: the name that it moves is used up.
-            others = [claim for claim in self._unsure if claim.name.id != claimed["id"]]
-            self._unsure.clear()
-            self._unsure.extend(others)
+        claimed = self._read_claim(found, now)
+        if claimed:
+            self._told[claimed["id"]] = (found.token.place.key, found.name.epoch)
         return claimed
 
     def _read_claim(self, found: Found, now: float) -> Claimed | None:
@@ -444,6 +438,8 @@ class FileBackend(Backend):
     def release_job(self, id: Any, retries: int) -> bool:
         numbers = check_id(id), check_id(retries, "retries")
         with self._lock:
+            # If the disk refuses now, a heartbeat gives it back.
+            self._told.pop(numbers[0], None)
             return self._settler.release_claim(*numbers, self._now())
 
     def remove_job(self, id: Any) -> bool:
@@ -570,30 +566,43 @@ class FileBackend(Backend):
         with self._lock:
             id_ = None if worker_id is None else check_id(worker_id, "worker id")
             id_ = self._registry.register(id_, said, self._now())
-            if self._unsure:
-                self._give_back_unsure(self._now())
+            if worker_id is None:
+                self._entered.add(id_)
+            elif id_ in self._entered:
+                with suppress(SpoolUnavailable):  # it has beaten: the rest can wait for the next
+                    self._give_back_unknown(id_, self._now())
             return id_
 
-    def _give_back_unsure(self, now: float) -> None:
-        """Make jobs inactive again that this process claimed and was never told of."""
-        for claim in list(self._unsure):
-            with suppress(SpoolUnavailable):  # the next heartbeat tries again
-                if self._is_over(claim, now):
-                    self._unsure.remove(claim)
+    def _give_back_unknown(self, worker_id: int, now: float) -> None:
+        """Make jobs inactive again that this worker claimed and no caller was told of.
 
-    def _is_over(self, claim: Found, now: float) -> bool:
-        found = self._catalog.find(claim.name.id)
-        if found is None or found.name.epoch != claim.name.epoch:
-            return True
-        if found.token.place != claim.token.place:
-            # Inactive: the server may still do what it said it could not.
-            return found.state != "inactive"
-        record = self._settler.read(found)
-        # Not readable now, or annotated just now: the next heartbeat looks again.
-        return record is not None and self._settler.give_back(found, record, now)
+        The disk refused what comes after the claim; or a server executed a claim that its client
+        had given up, or had taken for lost. Nobody would run such a job, or ever end it, for as
+        long as the worker lives. It has to be found by two heartbeats.
+        """
+        worker = self._registry.directory(worker_id)
+        if worker is None:
+            return
+        self._fs.touch_directory(f"{self._layout.active}/{worker}")
+        there = {found.name.id: found for found in self._catalog.of_worker(worker)}
+        if len(self._told) > _TOLD:
+            others = {id_: claim for id_, claim in self._told.items() if claim[0] != worker}
+            self._told = others | {id_: self._told[id_] for id_ in there if id_ in self._told}
+        unknown = {
+            id_: (worker, found.name.epoch)
+            for id_, found in there.items()
+            if self._told.get(id_) != (worker, found.name.epoch)
+        }
+        before, self._unknown = self._unknown, {**self._unknown, worker: unknown}
+        for id_, claim in unknown.items():
+            if before.get(worker, {}).get(id_) == claim:
+                record = self._settler.read(there[id_])
+                if record is not None:
+                    self._settler.give_back(there[id_], record, now)
 
     def unregister_worker(self, worker_id: int) -> None:
         with self._lock:
+            self._entered.discard(worker_id)
             self._registry.unregister(check_id(worker_id, "worker id"))
 
     def list_workers(

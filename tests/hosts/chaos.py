@@ -82,7 +82,8 @@ class Host:
             # A frozen machine stops the jobs too; a stopped worker leaves them running.
             jobs = _children(victim.process.pid) if what == "freeze" else []
             victim.stopped = [victim.process.pid, *jobs]
-            victim.until = time.monotonic() + self._told["missing_after"] * 1.3
+            # Others look every second, and have to have seen the last heartbeat for that long.
+            victim.until = time.monotonic() + self._told["missing_after"] + 2.5
             victim.then = signal.SIGKILL if what == "stop and kill" else signal.SIGCONT
             _send(victim.stopped, signal.SIGSTOP)
 

@@ -82,7 +82,7 @@ def test_a_job_whose_bucket_was_removed_is_published_though_listings_are_old(
     check_spool(str(world.root), acked=[first, second])
 
 
-def test_a_claim_that_is_executed_late_is_given_back_at_the_next_heartbeat(world: World) -> None:
+def test_a_claim_that_is_executed_late_is_given_back_at_a_heartbeat(world: World) -> None:
     """Without it the job is active for as long as that worker lives, and nobody runs it."""
     one, two = world.hosts
     job = one.enqueue("foo")
@@ -100,13 +100,13 @@ def test_a_claim_that_is_executed_late_is_given_back_at_the_next_heartbeat(world
         two.register_worker(worker)
         return [row.state for row in all_jobs(one)] == ["inactive"]
 
-    wait_for(given_back)  # at the first one, unless this client still believes in no such file
+    wait_for(given_back)  # at the second one, unless this client still believes in no such file
     again = one.dequeue(one.register_worker())
     assert again is not None
     assert (again["id"], again["retries"]) == (job, 0)
 
 
-def test_a_claim_that_cannot_be_read_is_given_back_at_the_next_heartbeat(world: World) -> None:
+def test_a_claim_that_cannot_be_read_is_given_back_at_a_heartbeat(world: World) -> None:
     one, two = world.hosts
     job = one.enqueue("foo")
     worker = two.register_worker()
@@ -119,6 +119,7 @@ def test_a_claim_that_cannot_be_read_is_given_back_at_the_next_heartbeat(world: 
     with pytest.raises(SpoolUnavailable):
         two.dequeue(worker)
     two._tokens.read_with_bytes = real  # type: ignore[method-assign]
+    two.register_worker(worker)
     two.register_worker(worker)
 
     assert [(row.id, row.state) for row in all_jobs(one)] == [(job, "inactive")]
@@ -135,7 +136,8 @@ def test_a_job_that_is_claimed_again_is_not_given_back_for_its_first_claim(world
     claimed = two.dequeue(worker)
     assert claimed is not None
 
-    two.register_worker(worker)
+    for _ in range(3):
+        two.register_worker(worker)
 
     assert [(row.id, row.state) for row in all_jobs(one)] == [(job, "active")]
     assert two.finish_job(job, 0)
