@@ -114,6 +114,8 @@ class Engine:
         self._dry: object = None  # what the last look that found nothing asked for
         self._dry_looks = 0
         self._claim_at = 0.0
+        self._claim_at_earliest = 0.0
+        self._blocked = False  # whether the last fill ended without a look at the queue
         self._bell: Doorbell | None = None
         self._bell_polled = False
 
@@ -168,6 +170,7 @@ class Engine:
         self._backend.attend()
         self._beat(now)
         self._lease.guard()
+        log.info("Worker %d started", os.getpid(), extra=self._about("started"))
         if not self._terms.burst:
             self._bell = self._backend.doorbell(status["queues"])
         notify("READY=1")
@@ -180,8 +183,10 @@ class Engine:
             self._bell.close()
         self._runners.close()
         # Out of reach now: repair finds a worker that does not beat.
+        about = self._about("stopped")
         with suppress(SpoolUnavailable):
             self._worker.unregister()
+        log.info("Worker %d stopped", os.getpid(), extra=about)
 
     # -- a turn ----------------------------------------------------------------------------------
 
@@ -268,6 +273,7 @@ class Engine:
     def _fill(self) -> int:
         """Start jobs as long as there are any, and room for them; how many."""
         started = 0
+        self._blocked = True
         while started < MOST and self._may_claim():
             room = plan.room(len(self.crew), self._status)
             if room == "none":
@@ -278,6 +284,7 @@ class Engine:
             asked = (least, tuple(tasks))
             if not tasks or (self._dry == asked and self._clock.elapsed() < self._claim_at):
                 break
+            self._blocked = False
             self._worker.emit("wait")
             job = self._claim(tasks, least)
             if job is None:
@@ -299,8 +306,6 @@ class Engine:
         if limit is not None and self._started >= limit:
             return False
         return self._lease.held and self._clock.elapsed() >= self._claim_at_earliest
-
-    _claim_at_earliest = 0.0
 
     def _tasks(self) -> list[str]:
         """What can be performed here: executables may come and go, a second's delay is theirs."""
@@ -433,7 +438,7 @@ class Engine:
     def _wait(self, started: int) -> None:
         """Wait for whatever comes first, and take what has ended."""
         self._poll_bell()
-        readable = self._poll.poll(max(0.0, self._patience(started)) * 1000 + 0.999)
+        readable = self._poll.poll(max(0.0, self._patience(started)) * 1000)
         busy = bool(self.crew) or started > 0
         ended = self.crew.collect([fd for fd, _ in readable])
         if busy or ended:
@@ -477,8 +482,10 @@ class Engine:
     def _until_claim(self, now: float) -> float:
         if now < self._claim_at_earliest:
             return self._claim_at_earliest - now
+        if self._dry is not None:
+            return self._claim_at - now
         # Full, or nothing wanted: the end of a job, a command or a new task changes that.
-        return self._claim_at - now if self._dry is not None else 1.0
+        return 1.0 if self._blocked else 0.0
 
     def _until_force(self, now: float) -> float:
         assert self._terms.grace is not None  # noqa: S101  # the caller looked
@@ -496,6 +503,9 @@ class Engine:
         if self.crew.refused is not None:
             said += f"; outcomes refused: {self.crew.refused}"
         return f"stopping: {said}" if self._ending else said
+
+    def _about(self, event: str) -> dict[str, object]:
+        return {"spoolq": {"event": event, "worker": self._worker.id}}
 
     def _dump(self) -> None:
         """Everything about the state, for who asked with USR1."""
@@ -525,7 +535,10 @@ class Engine:
 class Runners:
     """How jobs are started here: programs as programs, functions in a forked child."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, name: str) -> None:
+        """`name` is how functions are performed. Raises InvalidValue for one that is unknown."""
+        if name != "fork":
+            raise InvalidValue(f"there is no runner {name!r}, only fork")
         self._registry = registry
 
     def start(self, job: Job) -> Run:
