@@ -109,7 +109,7 @@ class Engine:
         self._ending_at = float("inf")
         self._started = 0
         self._born: float | None = None  # `started` of the registration
-        self._known: tuple[float, list[str]] = (-1.0, [])
+        self._known: tuple[float, int, list[str]] = (-1.0, 0, [])
         self._idle_since = self._clock.elapsed()
         self._dry: object = None  # what the last look that found nothing asked for
         self._dry_looks = 0
@@ -133,7 +133,7 @@ class Engine:
                 while self._turn():
                     pass
             except BaseException:
-                self.crew.kill_groups()
+                self.crew.abandon()
                 raise
             finally:
                 self._close()
@@ -249,7 +249,6 @@ class Engine:
 
     def _beat(self, now: float) -> None:
         """Send a heartbeat, and find out whether this worker was declared dead meanwhile."""
-        self._status["performed"] = self.crew.performed
         try:
             self._worker.register()
             info = self._worker.info()
@@ -309,11 +308,11 @@ class Engine:
 
     def _tasks(self) -> list[str]:
         """What can be performed here: executables may come and go, a second's delay is theirs."""
-        at, tasks = self._known
+        at, functions, tasks = self._known
         now = self._clock.elapsed()
-        if at < 0 or now - at >= 1:
+        if at < 0 or now - at >= 1 or functions != len(self._registry.functions):
             tasks = self._registry.names()
-            self._known = (now, tasks)
+            self._known = (now, len(self._registry.functions), tasks)
         return tasks
 
     def _claim(self, tasks: list[str], least: int | None) -> Job | None:
@@ -441,6 +440,7 @@ class Engine:
         readable = self._poll.poll(max(0.0, self._patience(started)) * 1000)
         busy = bool(self.crew) or started > 0
         ended = self.crew.collect([fd for fd, _ in readable])
+        self._status["performed"] = self.crew.performed
         if busy or ended:
             self._idle_since = self._clock.elapsed()
         bell = self._bell
@@ -528,7 +528,7 @@ class Engine:
         else:
             self._registry.settings = getattr(self._backend, "settings", None)
             log.info("the settings were read again")
-        self._known = (-1.0, [])
+        self._known = (-1.0, 0, [])
         notify("READY=1")
 
 
