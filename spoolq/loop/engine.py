@@ -156,7 +156,8 @@ class Engine:
         self._beats = Timer(status["heartbeat_interval"], now)
         self._obeys = Timer(status["command_interval"], now, first=0)
         self._repairs = Timer(status["repair_interval"], now, first=0)
-        self._rescues = Timer(RESCUE, now)
+        # Often enough for a heartbeat that stays the same to count as watched all along.
+        self._rescues = Timer(min(RESCUE, self._backend.missing_after / 4), now)
         scheduled = isinstance(self._backend, ScheduleBackend)
         self._dispatches = Timer(status["dispatch_interval"] if scheduled else 0, now, first=0)
         self._watchdog = Timer(watchdog_interval() or 0, now, first=0)
@@ -281,7 +282,10 @@ class Engine:
             tasks = plan.wanted(self._tasks(), self._status["limits"], self.crew.tasks)
             least = self._status["spare_min_priority"] if room == "high" else None
             asked = (least, tuple(tasks))
-            if not tasks or (self._dry == asked and self._clock.elapsed() < self._claim_at):
+            if self._dry == asked and self._clock.elapsed() < self._claim_at:
+                break
+            if not tasks:
+                self._found_nothing(asked)
                 break
             self._blocked = False
             self._worker.emit("wait")
@@ -484,7 +488,7 @@ class Engine:
             return self._claim_at_earliest - now
         if self._dry is not None:
             return self._claim_at - now
-        # Full, or nothing wanted: the end of a job, a command or a new task changes that.
+        # Full: the end of a job or a command changes that.
         return 1.0 if self._blocked else 0.0
 
     def _until_force(self, now: float) -> float:
