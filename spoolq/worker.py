@@ -133,10 +133,11 @@ class Worker(Emitter):
                 obeyed = True
         return self.register() if obeyed else self
 
-    def run(self, terms: Terms | None = None) -> Worker:
+    def run(self, terms: Terms | None = None, *, runner: str = "fork") -> Worker:
         """Perform jobs, several at once, until told to end by `stop` or a signal [379-407].
 
-        `status` says how many and which; what is missing there gets its default. In the main
+        `status` says how many and which; what is missing there gets its default. `runner` is how
+        functions are performed, unless their task says so itself. In the main
         thread INT and TERM end the run once the running jobs have ended, a second INT and QUIT
         kill them; HUP reads the settings again, USR1 writes the state to the log.
 
@@ -144,18 +145,18 @@ class Worker(Emitter):
         stays out of reach for so long that others may take the jobs, which are then killed; and
         whatever a listener raised.
         """
-        self._engine = self.engine(terms or Terms())
+        self._engine = self.engine(terms or Terms(), runner=runner)
         try:
             self._engine.run()
         finally:
             self._engine = None
         return self
 
-    def engine(self, terms: Terms, **options: Any) -> Engine:
+    def engine(self, terms: Terms, *, runner: str = "fork", **options: Any) -> Engine:
         """What `run` runs, for who wants to know how it went. See `Engine`."""
         from spoolq.loop.engine import Engine, Runners  # only who runs a worker pays for it
 
-        runners = Runners(self._registry)
+        runners = Runners(self._registry, runner)
         return Engine(self, self._backend, self._registry, terms, runners, **options)
 
     def stop(self) -> None:

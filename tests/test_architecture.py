@@ -24,7 +24,7 @@ MODULES: Final = sorted(
 # the prefix that fits best says which floor a module is on.
 FLOORS: Final = (
     ("spoolq.clock", "spoolq.errors", "spoolq.bell", "spoolq.liveness"),
-    ("spoolq.notify",),
+    ("spoolq.notify", "spoolq.journal"),
     ("spoolq.model",),
     ("spoolq.transitions", "spoolq.settings"),
     ("spoolq.backend",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 
 import typer
@@ -16,8 +17,16 @@ class Opened:
 
     def __init__(self, root: str | None, durability: str | None) -> None:
         """`root` is the directory, None: where the environment says."""
+        self.given = root is not None
         self.root = root or default_root()
         self._durability = durability or None
+
+    def export(self) -> None:
+        """Let what was chosen here be what a program opens that names no spool of its own."""
+        if self.given:
+            os.environ["SPOOLQ_ROOT"] = self.root
+        if self._durability is not None:
+            os.environ["SPOOLQ_DURABILITY"] = self._durability
 
     @cached_property
     def spool(self) -> Spool:

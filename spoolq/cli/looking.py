@@ -9,7 +9,8 @@ import typer
 
 from spoolq.cli import options
 from spoolq.cli.context import opened
-from spoolq.cli.exits import NOT_FOUND, Refused
+from spoolq.cli.exits import NOT_FOUND, USAGE, Refused
+from spoolq.cli.following import follow as follow_log
 from spoolq.cli.ids import LAST, find_job
 from spoolq.cli.output import (
     compact,
@@ -25,6 +26,7 @@ from spoolq.cli.output import (
 )
 from spoolq.logs import last_lines, log_path, logged_attempts, read_log
 from spoolq.model import JSON, STATES, JobInfo
+from spoolq.spool import Spool
 
 TAIL = 64 * 1024  # bytes of output read for its last lines
 
@@ -112,11 +114,21 @@ def logs(
     attempt: Annotated[
         int | None, typer.Option("--attempt", min=1, help="Of the first, second, … try.")
     ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Print what a job has written. Off a terminal it is passed on byte by byte."""
+    """Print what a job has written. Off a terminal it is passed on byte by byte.
+
+    With --follow from any host, until the job has ended; the exit code is the job's own.
+    """
     root = opened(context).directory
     job = find_job(opened(context).spool, job_id)
+    if follow:
+        if as_json or attempt is not None:
+            raise Refused(USAGE, "--follow shows the newest try, as it is written")
+        raise typer.Exit(_follow(opened(context).spool, root, job, lines))
     retries = attempt - 1 if attempt is not None else _shown_attempt(root, job)
     output = None if retries is None else read_log(root, job.id, retries)
     if output is None and attempt is not None:
@@ -130,6 +142,22 @@ def logs(
         print(escape(output.decode("utf-8", "replace"), lines=True), end="")
     else:
         sys.stdout.buffer.write(output)
+
+
+def _follow(spool: Spool, root: str, job: JobInfo, lines: int | None) -> int:
+    def write(data: bytes) -> None:
+        if sys.stdout.isatty():
+            print(escape(data.decode("utf-8", "replace"), lines=True), end="", flush=True)
+        else:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+
+    retries, skip = _shown_attempt(root, job), 0
+    if lines is not None and retries is not None:
+        output = read_log(root, job.id, retries) or b""
+        write(b"".join(output.splitlines(keepends=True)[-lines:] if lines else []))
+        skip = len(output)
+    return follow_log(spool, root, job.id, write, skip=skip)
 
 
 def stats(context: typer.Context, as_json: options.AsJson = False) -> None:

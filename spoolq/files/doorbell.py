@@ -64,7 +64,6 @@ def _observe(layout: Layout, bells: set[str], ring: Callable[[], None]) -> BaseO
     from watchdog.events import (
         FileClosedEvent,
         FileCreatedEvent,
-        FileModifiedEvent,
         FileMovedEvent,
         FileSystemEventHandler,
     )
@@ -80,7 +79,8 @@ def _observe(layout: Layout, bells: set[str], ring: Callable[[], None]) -> BaseO
 
     observer = Observer()
     try:
-        observer.schedule(Handler(bells), layout.wakeup, event_filter=[FileModifiedEvent])
+        # No filter: what a touch is called depends on the version.
+        observer.schedule(Handler(bells), layout.wakeup)
         observer.schedule(
             Handler(None),
             layout.inactive,

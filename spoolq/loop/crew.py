@@ -262,6 +262,13 @@ class Crew:
             if id is None or member.job.id == id:
                 member.run.kill(number)
 
+    def abandon(self) -> None:
+        """Kill everything and take leave of it: repair fails what was not committed."""
+        self.kill_groups()
+        for member in self.running.values():
+            member.run.kill(signals.SIGKILL)
+            member.run.wait(1)
+
     def kill_groups(self) -> None:
         """Kill all process groups at once. From any thread; asks nobody and waits for nothing."""
         for pid in tuple(self._groups):

@@ -109,11 +109,13 @@ class Engine:
         self._ending_at = float("inf")
         self._started = 0
         self._born: float | None = None  # `started` of the registration
-        self._known: tuple[float, list[str]] = (-1.0, [])
+        self._known: tuple[float, int, list[str]] = (-1.0, 0, [])
         self._idle_since = self._clock.elapsed()
         self._dry: object = None  # what the last look that found nothing asked for
         self._dry_looks = 0
         self._claim_at = 0.0
+        self._claim_at_earliest = 0.0
+        self._blocked = False  # whether the last fill ended without a look at the queue
         self._bell: Doorbell | None = None
         self._bell_polled = False
 
@@ -131,7 +133,7 @@ class Engine:
                 while self._turn():
                     pass
             except BaseException:
-                self.crew.kill_groups()
+                self.crew.abandon()
                 raise
             finally:
                 self._close()
@@ -154,7 +156,8 @@ class Engine:
         self._beats = Timer(status["heartbeat_interval"], now)
         self._obeys = Timer(status["command_interval"], now, first=0)
         self._repairs = Timer(status["repair_interval"], now, first=0)
-        self._rescues = Timer(RESCUE, now)
+        # Often enough for a heartbeat that stays the same to count as watched all along.
+        self._rescues = Timer(min(RESCUE, self._backend.missing_after / 4), now)
         scheduled = isinstance(self._backend, ScheduleBackend)
         self._dispatches = Timer(status["dispatch_interval"] if scheduled else 0, now, first=0)
         self._watchdog = Timer(watchdog_interval() or 0, now, first=0)
@@ -168,6 +171,7 @@ class Engine:
         self._backend.attend()
         self._beat(now)
         self._lease.guard()
+        log.info("Worker %d started", os.getpid(), extra=self._about("started"))
         if not self._terms.burst:
             self._bell = self._backend.doorbell(status["queues"])
         notify("READY=1")
@@ -180,8 +184,10 @@ class Engine:
             self._bell.close()
         self._runners.close()
         # Out of reach now: repair finds a worker that does not beat.
+        about = self._about("stopped")
         with suppress(SpoolUnavailable):
             self._worker.unregister()
+        log.info("Worker %d stopped", os.getpid(), extra=about)
 
     # -- a turn ----------------------------------------------------------------------------------
 
@@ -244,7 +250,6 @@ class Engine:
 
     def _beat(self, now: float) -> None:
         """Send a heartbeat, and find out whether this worker was declared dead meanwhile."""
-        self._status["performed"] = self.crew.performed
         try:
             self._worker.register()
             info = self._worker.info()
@@ -268,6 +273,7 @@ class Engine:
     def _fill(self) -> int:
         """Start jobs as long as there are any, and room for them; how many."""
         started = 0
+        self._blocked = True
         while started < MOST and self._may_claim():
             room = plan.room(len(self.crew), self._status)
             if room == "none":
@@ -276,8 +282,12 @@ class Engine:
             tasks = plan.wanted(self._tasks(), self._status["limits"], self.crew.tasks)
             least = self._status["spare_min_priority"] if room == "high" else None
             asked = (least, tuple(tasks))
-            if not tasks or (self._dry == asked and self._clock.elapsed() < self._claim_at):
+            if self._dry == asked and self._clock.elapsed() < self._claim_at:
                 break
+            if not tasks:
+                self._found_nothing(asked)
+                break
+            self._blocked = False
             self._worker.emit("wait")
             job = self._claim(tasks, least)
             if job is None:
@@ -300,15 +310,13 @@ class Engine:
             return False
         return self._lease.held and self._clock.elapsed() >= self._claim_at_earliest
 
-    _claim_at_earliest = 0.0
-
     def _tasks(self) -> list[str]:
         """What can be performed here: executables may come and go, a second's delay is theirs."""
-        at, tasks = self._known
+        at, functions, tasks = self._known
         now = self._clock.elapsed()
-        if at < 0 or now - at >= 1:
+        if at < 0 or now - at >= 1 or functions != len(self._registry.functions):
             tasks = self._registry.names()
-            self._known = (now, tasks)
+            self._known = (now, len(self._registry.functions), tasks)
         return tasks
 
     def _claim(self, tasks: list[str], least: int | None) -> Job | None:
@@ -433,9 +441,10 @@ class Engine:
     def _wait(self, started: int) -> None:
         """Wait for whatever comes first, and take what has ended."""
         self._poll_bell()
-        readable = self._poll.poll(max(0.0, self._patience(started)) * 1000 + 0.999)
+        readable = self._poll.poll(max(0.0, self._patience(started)) * 1000)
         busy = bool(self.crew) or started > 0
         ended = self.crew.collect([fd for fd, _ in readable])
+        self._status["performed"] = self.crew.performed
         if busy or ended:
             self._idle_since = self._clock.elapsed()
         bell = self._bell
@@ -477,8 +486,10 @@ class Engine:
     def _until_claim(self, now: float) -> float:
         if now < self._claim_at_earliest:
             return self._claim_at_earliest - now
-        # Full, or nothing wanted: the end of a job, a command or a new task changes that.
-        return self._claim_at - now if self._dry is not None else 1.0
+        if self._dry is not None:
+            return self._claim_at - now
+        # Full: the end of a job or a command changes that.
+        return 1.0 if self._blocked else 0.0
 
     def _until_force(self, now: float) -> float:
         assert self._terms.grace is not None  # noqa: S101  # the caller looked
@@ -496,6 +507,9 @@ class Engine:
         if self.crew.refused is not None:
             said += f"; outcomes refused: {self.crew.refused}"
         return f"stopping: {said}" if self._ending else said
+
+    def _about(self, event: str) -> dict[str, object]:
+        return {"spoolq": {"event": event, "worker": self._worker.id}}
 
     def _dump(self) -> None:
         """Everything about the state, for who asked with USR1."""
@@ -518,14 +532,17 @@ class Engine:
         else:
             self._registry.settings = getattr(self._backend, "settings", None)
             log.info("the settings were read again")
-        self._known = (-1.0, [])
+        self._known = (-1.0, 0, [])
         notify("READY=1")
 
 
 class Runners:
     """How jobs are started here: programs as programs, functions in a forked child."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, name: str) -> None:
+        """`name` is how functions are performed. Raises InvalidValue for one that is unknown."""
+        if name != "fork":
+            raise InvalidValue(f"there is no runner {name!r}, only fork")
         self._registry = registry
 
     def start(self, job: Job) -> Run:
