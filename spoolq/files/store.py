@@ -158,6 +158,7 @@ class FileBackend(Backend):
             older = [name for name in fs.list(ids) if name.startswith("boot.")]
             if marker in older:
                 return  # RACE: another first opener has done it
+            roots.complete(fs)  # a directory in which nothing ever was may be gone
             highest = self._repairer.recover_from_power_loss(self._now())
             if not fs.ordered:
                 self._jobs.skip_lost(highest)
