@@ -10,7 +10,6 @@ its return shows in the queue's listing.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from spoolq.files import names
@@ -265,20 +264,17 @@ class Claimer:
         self._fs = fs
         self._layout = layout
         self._catalog = catalog
-        self._views: dict[tuple[str, frozenset[str] | None], View] = {}
+        self._views: dict[tuple[frozenset[str], frozenset[str] | None], list[View]] = {}
 
-    def views(self, queues: Sequence[str], tasks: frozenset[str] | None) -> list[View]:
+    def views(self, queues: frozenset[str], tasks: frozenset[str] | None) -> list[View]:
         """What is kept of these queues (encoded), for these tasks (encoded)."""
-        if len(self._views) > 64:
-            self._views.clear()
-        found = []
-        for queue in dict.fromkeys(queues):
-            view = self._views.get((queue, tasks))
-            if view is None:
-                view = View(self._fs, self._layout, queue, tasks)
-                self._views[queue, tasks] = view
-            found.append(view)
-        return found
+        views = self._views.get((queues, tasks))
+        if views is None:
+            if len(self._views) > 64:
+                self._views.clear()
+            views = [View(self._fs, self._layout, queue, tasks) for queue in sorted(queues)]
+            self._views[queues, tasks] = views
+        return views
 
     def best(
         self, views: list[View], now: float, elapsed: float, least: int | None

@@ -92,6 +92,9 @@ class Filesystem:
             or self.kind in _ORDERED
             or (self.kind == "ext4" and _has_journal(device))
         )
+        # Without a journal ext4 may keep that a name was taken away and lose where it was put: a
+        # file that is moved and not synced may be gone after power loss.
+        self.atomic = self.kind != "ext4" or self.ordered
         self.boot = boot_id()
         self.file_mode = 0o660 if shared else 0o600
         self.directory_mode = 0o2770 if shared else 0o700
@@ -105,8 +108,9 @@ class Filesystem:
     @property
     def recovers(self) -> bool:
         """Whether a new file's own sync is enough for a change that the first opener after a boot
-        would find and complete: its name survives too, and a boot can be told from another."""
-        return self.kind in _KEEP_NAMES and bool(self.boot)
+        would find and complete: its name survives too, a rename is never half done, and a boot
+        can be told from another."""
+        return self.kind in _KEEP_NAMES and self.atomic and bool(self.boot)
 
     # -- changes ---------------------------------------------------------------------------------
 
@@ -126,6 +130,10 @@ class Filesystem:
             self._refuse("write", path, error)
 
     def _create(self, path: str, data: bytes, *, sync: bool) -> None:
+        fd = self._open_filled(path, data, sync=sync)
+        os.close(fd)  # its error counts: NFS reports a full disk here
+
+    def _open_filled(self, path: str, data: bytes, *, sync: bool) -> int:
         fd = self.sys_open(path, _CREATE, self.file_mode)
         try:
             self._fill(fd, data, sync=sync)
@@ -133,7 +141,29 @@ class Filesystem:
             with contextlib.suppress(OSError):
                 os.close(fd)
             raise
-        os.close(fd)  # its error counts: NFS reports a full disk here
+        return fd
+
+    def create_open(self, path: str, data: bytes) -> int:
+        """`create` an urgent file, to be synced later by whatever name it has then; its
+        descriptor, for `sync_and_close`."""
+        try:
+            return self._open_filled(path, data, sync=False)
+        except OSError as error:
+            self._discard(path)
+            if error.errno in _FULL and self.release_ballast():
+                return self.create_open(path, data)
+            self._refuse("write", path, error)
+
+    def sync_and_close(self, fd: int, path: str) -> None:
+        """Content and name of a file that is open, where that name has been since it was made,
+        survive power loss after return (on file systems that keep a new name with its file)."""
+        try:
+            if self.durable:
+                self.sys_fsync(fd)
+        except OSError as error:
+            self._refuse("sync", path, error)
+        finally:
+            os.close(fd)
 
     def _fill(self, fd: int, data: bytes, *, sync: bool) -> None:
         if self.shared or self.owner:
@@ -178,13 +208,13 @@ class Filesystem:
             self._unnamed = False
             return False
         try:
-            sync = self.durable
+            sync, keeps_name = self.durable, self.kind in _KEEP_NAMES
             # One sync behind the link for both where that is enough: then, for a moment, a name
             # is in public that power loss may take the content from.
-            self._fill(fd, data, sync=sync and not self.recovers)
+            self._fill(fd, data, sync=sync and not keeps_name)
             # Python calls linkat only when a descriptor is given; an absolute path ignores it.
             self.sys_link(f"/proc/self/fd/{fd}", target, src_dir_fd=fd, follow_symlinks=True)
-            if sync and self.recovers:
+            if sync and keeps_name:
                 self._sync_published(fd, target)
         except FileNotFoundError:
             if not self.is_directory(directory):
@@ -193,7 +223,7 @@ class Filesystem:
             return False
         finally:
             os.close(fd)
-        if sync and not self.recovers:
+        if sync and not keeps_name:
             self.sync_directory(directory)
         return True
 

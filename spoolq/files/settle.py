@@ -333,6 +333,7 @@ class Settler:
     def discard(self, found: Found, now: float) -> bool:
         """Move a job out of the spool; False when it moved first."""
         fs, layout, id_ = self._fs, self._layout, found.name.id
+        self._tokens.withdraw(id_)
         if not fs.ordered:
             # SYNC: before the newest file goes, none of its older ones may come back any more, nor
             # an outcome, nor the counter: no file would say that the id was given out.

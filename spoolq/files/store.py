@@ -100,7 +100,7 @@ class FileBackend(Backend):
         self._unknown: dict[str, dict[int, tuple[str, int]]] = {}
         self._entered: set[int] = set()
         self._next_inbox = 0.0
-        self._encodings: dict[tuple[str, ...], list[str]] = {}
+        self._encodings: dict[tuple[str, ...], frozenset[str]] = {}
         self.created = roots.open_root(self._fs, self._clock.wall())
         self._wire(Layout(root))
         self._recover_after_boot()
@@ -173,6 +173,7 @@ class FileBackend(Backend):
             older = [name for name in fs.list(ids) if name.startswith("boot.")]
             if marker in older:
                 return  # RACE: another first opener has done it
+            roots.complete(fs)  # a directory in which nothing ever was may be gone
             highest = self._repairer.recover_from_power_loss(self._now())
             if not fs.ordered:
                 self._jobs.skip_lost(highest)
@@ -244,9 +245,8 @@ class FileBackend(Backend):
         least = None if min_priority is None else check_priority(min_priority)
         seconds = check_seconds(wait, "wait")
         lanes = self._encoded(queues, "queues")
-        known = None if tasks is None else frozenset(self._encoded(tasks, "tasks"))
-        deadline = self._clock.elapsed() + seconds
-        pause = _POLL[0]
+        known = None if tasks is None else self._encoded(tasks, "tasks")
+        deadline, pause = None, _POLL[0]
         while True:
             with self._lock:
                 worker = self._registry.directory(worker_id)
@@ -255,20 +255,24 @@ class FileBackend(Backend):
                 claimed = self._claim(worker_id, worker, wanted, least, lanes, known)
                 if claimed is None or self._tokens.rubbish > _RUBBISH:
                     self._tokens.tidy(100)
-            left = deadline - self._clock.elapsed()
-            if claimed or left <= 0:
+            if claimed or seconds <= 0:
                 return claimed
+            now = self._clock.elapsed()
+            deadline = now + seconds if deadline is None else deadline
+            left = deadline - now
+            if left <= 0:
+                return None
             self._clock.sleep(min(pause, left))
             pause = min(pause * 1.5, _POLL[1])
 
-    def _encoded(self, values: Sequence[str], name: str) -> list[str]:
+    def _encoded(self, values: Sequence[str], name: str) -> frozenset[str]:
         """As path components; remembered, because a worker asks for the same ones all day."""
         key = tuple(values)
         known = None if isinstance(values, str) else self._encodings.get(key)
         if known is None:
             if len(self._encodings) > 256:
                 self._encodings.clear()
-            known = [names.encode(value) for value in _strings(values, name)]
+            known = frozenset(names.encode(value) for value in _strings(values, name))
             self._encodings[key] = known
         return known
 
@@ -278,7 +282,7 @@ class FileBackend(Backend):
         worker: str,
         wanted: int | None,
         least: int | None,
-        queues: list[str],
+        queues: frozenset[str],
         tasks: frozenset[str] | None,
     ) -> Claimed | None:
         """Claim the best job that may run now; None when there is none."""
@@ -317,7 +321,7 @@ class FileBackend(Backend):
         worker: str,
         id: int,
         least: int | None,
-        queues: list[str],
+        queues: frozenset[str],
         tasks: frozenset[str] | None,
         now: float,
     ) -> Claimed | None:

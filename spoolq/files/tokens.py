@@ -139,6 +139,8 @@ class Tokens:
         After return it survives power loss. A disk that refuses before the commit leaves the job
         as it was; after it, repair or the next reader completes it.
         """
+        if change.claim is not None and not self._fs.atomic:
+            return self._supersede_late(change)
         fs, began = self._fs, self._elapsed()
         staged = self._staged(change)
         # CRASH: dying after this leaves a `.new` alone: never decided, collected by repair; or an
@@ -157,6 +159,24 @@ class Tokens:
         if not self._stands_alone(change):
             fs.sync_directory(token.directory)
         self._spent.append(staged.old)
+        return token
+
+    def _supersede_late(self, change: Change) -> Token | None:
+        """`supersede_one` for an outcome where a rename may be half lost: one sync, behind all.
+
+        Its own name keeps the file only where it is synced last. Until then the job is at risk as
+        it was while it ran: on such a disk nothing that moves is safe before it is synced.
+        """
+        fs, began = self._fs, self._elapsed()
+        staged = self._staged(change)
+        fd = fs.create_open(staged.new, staged.data)
+        try:
+            token = self._publish(staged, began) if self._commit(staged) else None
+        finally:
+            # By its descriptor: a job that is inactive again may have been claimed meanwhile.
+            fs.sync_and_close(fd, staged.new)
+        if token:
+            self._spent.append(staged.old)
         return token
 
     def supersede(self, changes: Sequence[Change]) -> list[Token | None]:
@@ -215,6 +235,9 @@ class Tokens:
             return self._commit(staged)
         if not won:
             self._fs.unlink(staged.new)  # fenced: the job is somebody else's now
+            if staged.change.claim:
+                # SYNC: it must not be found after a boot, when that one's job has been removed.
+                self._fs.sync_directory(self._layout.settling)
         return won
 
     def _publish(self, staged: Staged, began: float) -> Token:
@@ -254,6 +277,13 @@ class Tokens:
         parsed = [(name, parse_settling(name)) for name in self._fs.list(self._layout.settling)]
         found = [(name, change) for name, change in parsed if change and change.outcome]
         return sorted(found, key=lambda item: (item[1].id, item[1].revision))
+
+    def withdraw(self, id: int) -> None:
+        """Drop the outcomes of a job that nobody will commit any more: it is about to be removed,
+        and none may bring it back after a boot."""
+        for name, change in self.outcomes():
+            if change.id == id:
+                self._fs.unlink(f"{self._layout.settling}/{name}")
 
     def decide(self, name: str, present: Token | None) -> bool:
         """Commit the outcome in `settling/` called `name` for the holder of the claim, who is
