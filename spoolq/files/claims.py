@@ -285,13 +285,13 @@ class Claimer:
         found = [c for view in views if (c := view.best(now, elapsed, least))]
         return min(found, key=lambda c: (-c.priority, c.id)) if found else None
 
-    def next_due(self, queues: Sequence[str]) -> float | None:
+    def next_due(self, queues: frozenset[str]) -> float | None:
         """When, by the spool's time, something delayed in these queues is due next.
 
         As far as the last refresh has seen: until the end of the hour at most.
         """
-        views = [view for (queue, _), view in self._views.items() if queue in queues]
-        return min((view.next_due() for view in views), default=None)
+        kept = [views for (named, _), views in self._views.items() if named == queues]
+        return min((view.next_due() for views in kept for view in views), default=None)
 
     def claim(self, directory: str, name: str, worker: str, now: float) -> Found | None:
         """Move a job into the worker's directory; None when somebody else was quicker.

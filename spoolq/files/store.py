@@ -695,7 +695,7 @@ class FileBackend(Backend):
             return None if at is None else max(0.0, at - self._now())
 
         with self._lock:
-            return FileDoorbell(self._fs, self._layout, lanes, next_due)
+            return FileDoorbell(self._fs, self._layout, sorted(lanes), next_due)
 
     def reload(self) -> None:
         settings = roots.read_settings(self.root)

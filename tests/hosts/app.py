@@ -79,7 +79,3 @@ def effect(seconds: float) -> None:
     note("start", job.id, job.retries)
     threading.Event().wait(seconds)
     note("end", job.id, job.retries)
-
-
-if __name__ == "__main__":
-    spool.worker(jobs=2, command_interval=1, dequeue_timeout=1).run()

@@ -22,7 +22,10 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 # What a host runs as its worker. It is told everything by its environment.
-WORKER: Final = (sys.executable, "-m", "tests.hosts.app")
+WORKER: Final = (
+    *(sys.executable, "-m", "spoolq", "worker", "--app", "tests.hosts.app:spool"),
+    *("-j", "2", "--command-interval", "1", "--dequeue-timeout", "1", "--log-level", "warning"),
+)
 JUMP: Final = 3600.0  # seconds by which the clock of a host is set, at most
 
 
@@ -46,7 +49,7 @@ class Host:
         self.counts: Counter[str] = Counter()
 
     def _start(self) -> Victim:
-        env = {**os.environ, "CHAOS": json.dumps(self._told)}
+        env = {**os.environ, "CHAOS": json.dumps(self._told), "SPOOLQ_ROOT": self._told["root"]}
         with open(self._told["log"], "ab") as log:
             return Victim(subprocess.Popen(WORKER, env=env, stderr=log))
 
