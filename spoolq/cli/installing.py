@@ -41,6 +41,13 @@ class Site:
     root: str
     user: str
     queue: str | None = None
+    uses: tuple[str, ...] = ()
+    """What has to be seen beside them: a program in a virtual environment is a link elsewhere."""
+
+    def lies_in(self, *directories: str) -> bool:
+        """Whether anything of it is below one of these."""
+        paths = (self.root, self.program[0], *self.uses)
+        return any(path.startswith(f"{above}/") for path in paths for above in directories)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -106,7 +113,8 @@ def _site(context: typer.Context, queue: str | None) -> Site:
     for name, value in (("root", root), ("queue", queue or "")):
         if not value.isprintable():
             raise Refused(USAGE, f"the {name} {escape(value)} has characters that no unit can have")
-    return Site(_program(), root, _user(root), queue)
+    uses = (os.path.realpath(sys.executable), os.path.realpath(spoolq.__file__))
+    return Site(_program(), root, _user(root), queue, uses)
 
 
 def _program() -> tuple[str, ...]:
@@ -187,14 +195,13 @@ def _plain_root(value: str, site: Site) -> str:
 
 def _protect_home(value: str, site: Site) -> str:
     """What is in somebody's home cannot be run, or worked in, where homes are not to be seen."""
-    paths = (site.root, site.program[0])
-    homes = ("/home/", "/root/", "/run/user/")
-    return "read-only" if any(path.startswith(homes) for path in paths) else value
+    return "read-only" if site.lies_in("/home", "/root", "/run/user") else value
 
 
 def _private_tmp(value: str, site: Site) -> str:
-    paths = (site.root, site.program[0])
-    return "no" if any(path.startswith(("/tmp/", "/var/tmp/")) for path in paths) else value
+    # The real ones are read-only with the rest of the system, and every job needs one.
+    shared = "no\nReadWritePaths=/tmp /var/tmp"
+    return shared if site.lies_in("/tmp", "/var/tmp") else value
 
 
 _FILLED: Final[dict[str, Callable[[str, Site], str]]] = {

@@ -24,7 +24,7 @@ SWEEP = [
     (call, number, k)
     for call in ("rename", "mkdir", "unlink", "rmdir")
     for number in LOST[call]
-    for k in (1, 3, 6, 10)
+    for k in (1, 4, 9)
 ]
 
 

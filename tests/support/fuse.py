@@ -120,7 +120,7 @@ class Mount:
         command = ["fusermount3", "-u", "-z", str(self.path)]
         subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
         try:
-            self._server.wait(5)
+            self._server.wait(1)  # somebody may hold a file open there, and never let it go
         except subprocess.TimeoutExpired:
             self._server.kill()
             self._server.wait()

@@ -161,7 +161,7 @@ def test_the_root_is_quoted_where_systemd_unquotes_and_plain_where_it_does_not(
     quoted = ODD.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
 
     assert lines(worker, "Environment") == [f'"SPOOLQ_ROOT={quoted}"']
-    assert lines(worker, "ReadWritePaths") == [f'"{quoted}"']
+    assert lines(worker, "ReadWritePaths")[0] == f'"{quoted}"'
     assert lines(worker, "RequiresMountsFor") == [f'"{quoted}"']
     assert lines(path, "PathChanged")[0] == f"{ODD.replace('%', '%%')}/ids"
 
@@ -181,6 +181,15 @@ def test_a_spool_in_a_home_or_in_tmp_is_not_hidden_from_its_worker(
 
     assert lines(text, "ProtectHome") == [home]
     assert lines(text, "PrivateTmp") == [temporary]
+    assert ("/tmp /var/tmp" in lines(text, "ReadWritePaths")) == (temporary == "no")
+
+
+def test_an_interpreter_in_a_home_is_not_hidden_from_the_program_that_links_to_it() -> None:
+    """Found by running the unit: the service could not be executed."""
+    site = Site(("/opt/venv/bin/spoolq",), "/srv/x", "me", uses=("/root/.pyenv/bin/python3.11",))
+    text = fill(read_units(user=False)["spoolq-worker.service"], site)
+
+    assert lines(text, "ProtectHome") == ["read-only"]
 
 
 def test_the_services_are_hardened_alike() -> None:
