@@ -1,10 +1,11 @@
 """The storage contract: Minion's operations under their own names, and what each one promises.
 
     jobs        enqueue enqueue_many dequeue finish_job finish_jobs fail_job retry_job
-                auto_retry_job remove_job note list_jobs
+                auto_retry_job release_job remove_job note list_jobs
     workers     register_worker unregister_worker list_workers broadcast receive
     locks       lock acquire_lock unlock list_locks
     upkeep      repair reset stats history
+    for long    attend rescue doorbell reload
     schedules   in `ScheduleBackend`
 
 Common to all of them:
@@ -26,10 +27,32 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from spoolq.model import JSON, MISSING_AFTER, REMOVE_AFTER, STUCK_AFTER, Claimed, Page
 from spoolq.transitions import Backoff, call_backoff, default_backoff
+
+Finished = tuple[Any, int, JSON] | tuple[Any, int, JSON, JSON]
+
+
+class Doorbell(Protocol):
+    """Wakes a worker that has nothing to do. A hint: it may ring for nothing, and stay silent."""
+
+    @property
+    def hears(self) -> bool:
+        """Whether it rings at all here; if not, its owner has to look more often."""
+
+    def fileno(self) -> int:
+        """A descriptor that is readable once it has rung."""
+
+    def answer(self) -> None:
+        """Make it silent until it rings again; look for jobs after this, not before."""
+
+    def due(self) -> float | None:
+        """Seconds until a delayed job becomes due, as far as the last `dequeue` has seen."""
+
+    def close(self) -> None:
+        """Take it down."""
 
 
 class Backend(ABC):
@@ -116,8 +139,11 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def finish_jobs(self, outcomes: Iterable[tuple[Any, int, JSON]]) -> list[bool]:
-        """`finish_job` for several (id, retries, result), made durable together: a bool each."""
+    def finish_jobs(self, outcomes: Iterable[Finished]) -> list[bool]:
+        """`finish_job` for several (id, retries, result[, exit]), made durable together.
+
+        A bool each. A wrong one among them is refused before anything changes.
+        """
 
     @abstractmethod
     def fail_job(self, id: Any, retries: int, result: JSON = None, *, exit: JSON = None) -> bool:
@@ -146,6 +172,14 @@ class Backend(ABC):
             return False
         delay = call_backoff(self.backoff, retries, None)
         return self.retry_job(id, retries, attempts=attempts - 1, delay=delay)
+
+    @abstractmethod
+    def release_job(self, id: Any, retries: int) -> bool:
+        """Give a claim back: the job is inactive as it was before it was claimed.
+
+        No attempt is used up. False, and nothing changed, unless attempt `retries` is the running
+        one. Whoever asks has ended what ran.
+        """
 
     @abstractmethod
     def remove_job(self, id: Any) -> bool:
@@ -283,6 +317,33 @@ class Backend(ABC):
 
         24 hours, oldest first; the last one's epoch is now.
         """
+
+    # -- for a worker that stays -----------------------------------------------------------------
+
+    def attend(self) -> None:  # noqa: B027  # a backend of one process has nobody to watch
+        """This process runs a worker for long: from now on it watches the others by itself.
+
+        Workers that do not beat are judged by how long this process has seen the same heartbeat,
+        on its own clock, and not by the time that the heartbeat names.
+        """
+
+    def rescue(self) -> bool:
+        """The part of repair that is cheap enough for every second: find workers that died.
+
+        Whether any was found: then a repair is worth it.
+        """
+        return False
+
+    def doorbell(self, queues: Sequence[str]) -> Doorbell | None:
+        """What rings when a job may have become ready in these queues; None: look now and then.
+
+        Raises InvalidType as `dequeue` does.
+        """
+        del queues
+        return None
+
+    def reload(self) -> None:  # noqa: B027  # nor settings that others could change
+        """Read the settings again. Raises InvalidValue, and keeps the old ones, if they are bad."""
 
 
 class ScheduleBackend(ABC):

@@ -31,3 +31,8 @@ class SystemClock:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
+
+
+def monotonic_micros() -> int:
+    """CLOCK_MONOTONIC in microseconds: what systemd compares its own with."""
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000

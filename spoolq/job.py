@@ -65,10 +65,13 @@ class Job(Emitter):
         "_resolved",
         "args",
         "backend",
+        "concluded",
         "id",
         "kwargs",
+        "queue",
         "retries",
         "task",
+        "timeout",
     )
 
     EVENTS: ClassVar[tuple[str, ...]] = (
@@ -91,6 +94,8 @@ class Job(Emitter):
         kwargs: dict[str, JSON],
         retries: int = 0,
         holder: Holder | None = None,
+        queue: str = "default",
+        timeout: float | None = None,
     ) -> None:
         """Made by Spool and Worker, not by programs."""
         self._callbacks = None  # what Emitter.__init__ does
@@ -104,6 +109,10 @@ class Job(Emitter):
         self.args = args
         self.kwargs = kwargs
         self.retries = retries
+        # Of a claimed job; any other handle asks `info`.
+        self.queue = queue
+        self.timeout = timeout
+        self.concluded = False
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.task} retries={self.retries}>"
@@ -208,6 +217,16 @@ class Job(Emitter):
             # A result the spool cannot hold must not leave the job active for ever.
             self._fail(describe(error))
 
+    def conclude(self, outcome: Outcome | None, *, done: bool) -> None:
+        """For who holds the claim and has dealt with the outcome; None: the claim was given back.
+
+        Tells who listens if the outcome is `done`, and not if it was refused.
+        """
+        self.concluded = True
+        if outcome is not None and done:
+            self._resolved = True
+            self.emit("finished" if outcome.ok else "failed", outcome.result)
+
     # -- performing in this process --------------------------------------------------------------
 
     def execute(self) -> Exception | None:
@@ -276,13 +295,21 @@ class Job(Emitter):
 
         Raises OSError when the system has no process left; the job is still active.
         """
-        run = self._start_program() if self._registry.is_executable(self.task) else None
-        self._child = _Child(run or start_fork(self._work))
+        self._child = _Child(self.begin())
         if self.pid:
             with suppress(SpoolUnavailable):  # the job runs: a note is not worth losing it for
                 self.backend.note(self.id, {"minion_pid": self.pid})
             self.emit("spawn", self.pid)
         return self
+
+    def begin(self) -> Run:
+        """Run the task in a new process whose end is the caller's business.
+
+        Raises OSError when the system has no process left.
+        """
+        if self._registry.is_executable(self.task):
+            return self._start_program()
+        return start_fork(self._work)
 
     def is_finished(self) -> bool:
         """Whether the process that `start` started has ended; then its outcome is committed.
@@ -325,12 +352,9 @@ class Job(Emitter):
         return outcome
 
     def _start_program(self) -> Run:
-        info = self.info()
+        of = self if self._holder is not None else self.info() or self
         return self._registry.start_program(
-            self,
-            queue=info.queue if info else "default",
-            timeout=info.timeout if info else None,
-            worker=self.worker,
+            self, queue=of.queue, timeout=of.timeout, worker=self.worker
         )
 
     def _perform(self) -> Outcome:

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final
 
-from spoolq.backend import Backend
+from spoolq.backend import Backend, Doorbell, Finished
+from spoolq.bell import Bell
 from spoolq.clock import Clock, SystemClock
 from spoolq.errors import InvalidType, InvalidValue
 from spoolq.model import (
@@ -63,6 +64,8 @@ HOUR: Final = 3600
 class _Job:
     state: State
     record: Record
+    before: tuple[JSON, JSON] = (None, None)
+    """`started` and `worker` before it was claimed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class MemoryBackend(Backend):
         self._created = self._clock.wall()
         # Reentrant, because a backoff callback may look into the backend that asks it.
         self._lock = threading.RLock()
+        self._bells: list[MemoryDoorbell] = []
         self._forget()
 
     def _forget(self) -> None:
@@ -162,6 +166,7 @@ class MemoryBackend(Backend):
     def _store(self, record: Record) -> int:
         self._last_job += 1
         self._jobs[self._last_job] = _Job("inactive", {**record, "id": self._last_job})
+        self._ring()
         return self._last_job
 
     def dequeue(
@@ -222,6 +227,7 @@ class MemoryBackend(Backend):
 
     def _claim(self, job: _Job, worker: int) -> Claimed:
         job.state = "active"
+        job.before = (job.record["started"], job.record["worker"])
         job.record = {**job.record, "started": self._clock.wall(), "worker": worker}
         return Claimed(
             id=job.record["id"],
@@ -238,10 +244,10 @@ class MemoryBackend(Backend):
         with self._lock:
             return self._finish(job_id, retries, *ended)
 
-    def finish_jobs(self, outcomes: Iterable[tuple[Any, int, JSON]]) -> list[bool]:
+    def finish_jobs(self, outcomes: Iterable[Finished]) -> list[bool]:
         checked = [
-            (check_id(job_id), retries, _from_json(result, "result"))
-            for job_id, retries, result in outcomes
+            (check_id(job_id), retries, _from_json(result, "result"), *exit_status)
+            for job_id, retries, result, *exit_status in outcomes
         ]
         with self._lock:
             return [self._finish(*outcome) for outcome in checked]
@@ -252,6 +258,7 @@ class MemoryBackend(Backend):
             return False
         job.record = finished(job.record, result, self._clock.wall(), exit_status)
         job.state = "finished"
+        self._ring()
         return True
 
     def fail_job(self, id: Any, retries: int, result: JSON = None, *, exit: JSON = None) -> bool:
@@ -266,6 +273,7 @@ class MemoryBackend(Backend):
     def _fail(self, job: _Job, result: JSON, exit_status: JSON = None) -> None:
         now = self._clock.wall()
         job.state, job.record = failed(job.record, result, now, self.backoff, exit_status)
+        self._ring()
 
     def _running(self, job_id: int, retries: int) -> _Job | None:
         job = self._jobs.get(job_id)
@@ -283,6 +291,18 @@ class MemoryBackend(Backend):
             if job.record["retries"] != retries:
                 return False
             job.state, job.record = "inactive", record
+            self._ring()
+            return True
+
+    def release_job(self, id: Any, retries: int) -> bool:
+        job_id, attempt = check_id(id), check_id(retries, "retries")
+        with self._lock:
+            job = self._running(job_id, attempt)
+            if job is None:
+                return False
+            started, worker = job.before
+            job.state, job.record = "inactive", {**job.record, "started": started, "worker": worker}
+            self._ring()
             return True
 
     def remove_job(self, id: Any) -> bool:
@@ -292,6 +312,7 @@ class MemoryBackend(Backend):
             if job is None or job.state not in REMOVABLE:
                 return False
             del self._jobs[job_id]
+            self._ring()
             return True
 
     def note(self, id: Any, merge: Mapping[str, JSON]) -> bool:
@@ -609,6 +630,52 @@ class MemoryBackend(Backend):
                     back = int(now // HOUR - ended // HOUR)
                     hours[23 - back][f"{job.state}_jobs"] += 1
             return {"daily": hours}
+
+    # -- for a worker that stays -----------------------------------------------------------------
+
+    def doorbell(self, queues: Sequence[str]) -> Doorbell:
+        bell = MemoryDoorbell(self, _names(queues, "queues"))
+        self._bells.append(bell)
+        return bell
+
+    def _ring(self) -> None:
+        for bell in self._bells:
+            bell.ring()
+
+    def next_due(self, queues: frozenset[str]) -> float | None:
+        """Seconds until a delayed job of these queues becomes due; None when there is none."""
+        with self._lock:
+            now = self._clock.wall()
+            later = (
+                job.record["delayed"] - now
+                for job in self._jobs.values()
+                if job.state == "inactive" and job.record["queue"] in queues
+            )
+            return min((seconds for seconds in later if seconds > 0), default=None)
+
+    def forget(self, bell: MemoryDoorbell) -> None:
+        """Ring this one no more."""
+        self._bells.remove(bell)
+
+
+class MemoryDoorbell(Bell):
+    """A bell that every change of a job rings."""
+
+    hears = True
+
+    def __init__(self, backend: MemoryBackend, queues: frozenset[str]) -> None:
+        super().__init__()
+        self._backend = backend
+        self._queues = queues
+
+    def due(self) -> float | None:
+        """Seconds until a delayed job of the queues becomes due."""
+        return self._backend.next_due(self._queues)
+
+    def close(self) -> None:
+        """Take it down."""
+        self._backend.forget(self)
+        super().close()
 
 
 def _gone(job: _Job, now: float) -> bool:

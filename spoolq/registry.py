@@ -34,7 +34,7 @@ class Registry:
     def __init__(self, root: str | None = None, settings: Settings | None = None) -> None:
         self.root = root
         self.functions: dict[str, Function] = {}
-        self._settings = settings
+        self.settings = settings
 
     def names(self) -> list[str]:
         """Every task that can be performed here now: what a dequeue asks for by default [45]."""
@@ -76,5 +76,5 @@ class Registry:
             queue=queue,
             timeout=timeout,
             worker=worker,
-            settings=self._settings,
+            settings=self.settings,
         )

@@ -1,7 +1,8 @@
 """A worker: a registered process that claims jobs, beats, and obeys commands.
 
-This is the object a program holds to claim jobs by hand. It stays listed until it unregisters or
-repair finds that it no longer beats: whoever holds a job has to `register` again now and then.
+`run` does all of that until it is told to end. A program may also claim jobs by hand: then it
+stays listed until it unregisters or repair finds that it no longer beats, so whoever holds a job
+has to `register` again now and then.
 """
 
 from __future__ import annotations
@@ -9,28 +10,33 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from spoolq.errors import SpoolUnavailable
 from spoolq.events import Emitter
 from spoolq.job import Job
+from spoolq.loop.plan import HEARTBEAT, Terms
 from spoolq.model import JSON, WorkerInfo
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
     from spoolq.backend import Backend
+    from spoolq.loop.engine import Engine
     from spoolq.registry import Registry
-
-HEARTBEAT: Final = 10.0  # seconds; a twelfth of the 120 s after which a worker counts as gone
 
 Command = Callable[..., object]
 
 
 class Worker(Emitter):
-    """One worker. Event: `dequeue(worker, job)` after each successful dequeue [319]."""
+    """One worker.
 
-    EVENTS: ClassVar[tuple[str, ...]] = ("dequeue",)
+    Events: `dequeue(worker, job)` after each successful dequeue [319]; while it runs `wait(worker)`
+    before each look for a job, and `busy(worker)` when it looks for none, because it performs as
+    many as it may or is about to end [320].
+    """
+
+    EVENTS: ClassVar[tuple[str, ...]] = ("busy", "dequeue", "wait")
 
     def __init__(self, backend: Backend, registry: Registry, status: Mapping[str, JSON]) -> None:
         """Made by `Spool.worker`, not yet registered [205]."""
@@ -41,6 +47,7 @@ class Worker(Emitter):
         self.commands: dict[str, Command] = {}
         self.status: dict[str, JSON] = dict(status)
         self.heartbeat = min(HEARTBEAT, backend.missing_after / 3)
+        self._engine: Engine | None = None
 
     def __repr__(self) -> str:
         return f"<Worker {self.id or 'unregistered'}>"
@@ -99,6 +106,8 @@ class Worker(Emitter):
             claimed["kwargs"],
             claimed["retries"],
             self,
+            claimed["queue"],
+            claimed["timeout"],
         )
         self.emit("dequeue", job)
         return job
@@ -123,6 +132,36 @@ class Worker(Emitter):
                 command(self, *args)
                 obeyed = True
         return self.register() if obeyed else self
+
+    def run(self, terms: Terms | None = None) -> Worker:
+        """Perform jobs, several at once, until told to end by `stop` or a signal [379-407].
+
+        `status` says how many and which; what is missing there gets its default. In the main
+        thread INT and TERM end the run once the running jobs have ended, a second INT and QUIT
+        kill them; HUP reads the settings again, USR1 writes the state to the log.
+
+        Raises InvalidType or InvalidValue for a wrong status; SpoolUnavailable when the spool
+        stays out of reach for so long that others may take the jobs, which are then killed; and
+        whatever a listener raised.
+        """
+        self._engine = self.engine(terms or Terms())
+        try:
+            self._engine.run()
+        finally:
+            self._engine = None
+        return self
+
+    def engine(self, terms: Terms, **options: Any) -> Engine:
+        """What `run` runs, for who wants to know how it went. See `Engine`."""
+        from spoolq.loop.engine import Engine, Runners  # only who runs a worker pays for it
+
+        runners = Runners(self._registry)
+        return Engine(self, self._backend, self._registry, terms, runners, **options)
+
+    def stop(self) -> None:
+        """End `run` as INT does, from any thread; nothing happens when it does not run."""
+        if self._engine is not None:
+            self._engine.stop()
 
     @contextmanager
     def beating(self) -> Iterator[None]:

@@ -23,7 +23,8 @@ MODULES: Final = sorted(
 # Floors of the house, lowest first. A module may import from its own floor and from those below;
 # the prefix that fits best says which floor a module is on.
 FLOORS: Final = (
-    ("spoolq.clock", "spoolq.errors"),
+    ("spoolq.clock", "spoolq.errors", "spoolq.bell", "spoolq.liveness"),
+    ("spoolq.notify",),
     ("spoolq.model",),
     ("spoolq.transitions", "spoolq.settings"),
     ("spoolq.backend",),
@@ -31,6 +32,7 @@ FLOORS: Final = (
     ("spoolq.events", "spoolq.guard", "spoolq.logs", "spoolq.runners"),
     ("spoolq.registry", "spoolq.listing"),
     ("spoolq.job",),
+    ("spoolq.loop",),
     ("spoolq.tasks", "spoolq.worker"),
     ("spoolq.spool",),
     ("spoolq",),
@@ -44,7 +46,7 @@ FILES: Final = (
     ("records", "names"),
     ("fs",),
     ("layout",),
-    ("counters", "places"),
+    ("counters", "places", "doorbell"),
     ("tokens",),
     ("catalog",),
     ("census",),
@@ -59,8 +61,8 @@ FILES: Final = (
 # What other modules of the file backend may use of `os`: it looks and changes nothing.
 READING: Final = frozenset(
     {
-        "environ", "getpid", "geteuid", "lstat", "path", "register_at_fork", "stat", "statvfs",
-        "urandom",
+        "environ", "getpid", "geteuid", "kill", "lstat", "path", "register_at_fork", "stat",
+        "statvfs", "urandom",
     }
 )  # fmt: skip
 

@@ -10,8 +10,10 @@ its return shows in the queue's listing.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from spoolq.errors import SpoolUnavailable
 from spoolq.files import names
 from spoolq.files.catalog import Catalog, Found, is_number
 from spoolq.files.families import parse_alarm
@@ -233,6 +235,11 @@ class View:
             self._fs.rmdir(base)
         return found
 
+    def next_due(self) -> float:
+        """When the next delayed job is due, or its hour begins."""
+        hour = float(self._next_hour * HOUR)
+        return min(hour, self._due[-1].at / 1_000_000) if self._due else hour
+
     def best(self, now: float, elapsed: float, least: int | None) -> Candidate | None:
         """The best candidate of the queue: its highest lane that is not dry."""
         for lane in self._lanes:
@@ -255,10 +262,18 @@ def _due(directory: str, name: str) -> Due | None:
 class Claimer:
     """Finds the best job that may run now, and claims it."""
 
-    def __init__(self, fs: Filesystem, layout: Layout, catalog: Catalog) -> None:
+    def __init__(
+        self,
+        fs: Filesystem,
+        layout: Layout,
+        catalog: Catalog,
+        unsure: Callable[[Found], object],
+    ) -> None:
+        """`unsure` is told of a claim of which the disk does not say whether it happened."""
         self._fs = fs
         self._layout = layout
         self._catalog = catalog
+        self._unsure = unsure
         self._views: dict[tuple[frozenset[str], frozenset[str] | None], list[View]] = {}
 
     def views(self, queues: frozenset[str], tasks: frozenset[str] | None) -> list[View]:
@@ -280,6 +295,14 @@ class Claimer:
         found = [c for view in views if (c := view.best(now, elapsed, least))]
         return min(found, key=lambda c: (-c.priority, c.id)) if found else None
 
+    def next_due(self, queues: frozenset[str]) -> float | None:
+        """When, by the spool's time, something delayed in these queues is due next.
+
+        As far as the last refresh has seen: until the end of the hour at most.
+        """
+        kept = [views for (known, _), views in self._views.items() if known == queues]
+        return min((view.next_due() for views in kept for view in views), default=None)
+
     def claim(self, directory: str, name: str, worker: str, now: float) -> Found | None:
         """Move a job into the worker's directory; None when somebody else was quicker.
 
@@ -291,9 +314,12 @@ class Claimer:
             return None
         mine, renamed = named
         target = f"{self._layout.active}/{worker}"
+        found = Found(Token(target, renamed, Place("active", "", worker)), mine)
         try:
-            if not self._fs.move(f"{directory}/{name}", f"{target}/{renamed}"):
-                return None
+            return found if self._fs.move(f"{directory}/{name}", found.token.path) else None
         except Denied:
             return None  # immutable: the others can be claimed
-        return Found(Token(target, renamed, Place("active", "", worker)), mine)
+        except SpoolUnavailable:
+            # RACE: a server may execute it after the client has given it up (soft mounts).
+            self._unsure(found)
+            raise

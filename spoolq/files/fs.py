@@ -18,6 +18,7 @@ import errno
 import functools
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NoReturn
 
@@ -37,6 +38,7 @@ _YOUNG_COARSE: Final = 2.1  # where times are whole seconds
 _GONE: Final = frozenset({errno.ENOENT, errno.ESTALE, errno.ENOTDIR})
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _TRIES: Final = 3
+_PAUSE: Final = 0.05  # seconds before the second try of a rename on a remote file system
 
 # syncfs reaches the disk of these; a FUSE or sshfs mount answers 0 and does nothing.
 _SYNCFS: Final = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "tmpfs"})
@@ -255,24 +257,41 @@ class Filesystem:
                 return True
             if not os.path.lexists(source):
                 return private
-        for _ in range(_TRIES):
-            if self.has(target):
+        for attempt in range(_TRIES):
+            if self._is_listed(target):
                 return True
             if error.errno not in _GONE and error.errno not in _FULL:
                 self._refuse("move", f"{source} to {target}", error)
-            if not self.has(source):
+            if not self._is_listed(source):
                 return private
-            if error.errno in _FULL:
-                if not self.release_ballast():
-                    self._refuse("move", f"{source} to {target}", error)
-            elif not self.is_directory(os.path.dirname(target)):
-                raise NoDirectory(target)
+            self._prepare_retry(source, target, error, attempt)
             try:
                 self.sys_rename(source, target)
                 return True
             except OSError as again:
                 error = again
         return self._refuse("move", f"{source} to {target}", error)
+
+    def _prepare_retry(self, source: str, target: str, error: OSError, attempt: int) -> None:
+        """Before a rename of a file that is still there: raise, unless it may go well now."""
+        if error.errno in _FULL:
+            if not self.release_ballast():
+                self._refuse("move", f"{source} to {target}", error)
+        elif not self._is_listed(os.path.dirname(target)):
+            raise NoDirectory(target)
+        elif not self.local:
+            # A client may go on believing for a while that a name is not there.
+            threading.Event().wait(_PAUSE * 4**attempt)
+
+    def _is_listed(self, path: str) -> bool:
+        """`has`, for whoever concludes something from a name that is not there.
+
+        An old listing that lacks the newest name would make a rename that failed look like one
+        that happened, and a job would be acknowledged that is still in `tmp/`.
+        """
+        if not self.local:
+            self.touch_directory(os.path.dirname(path))
+        return self.has(path)
 
     def link(self, source: str, target: str) -> bool:
         """Give a file a second name, unless the name is taken: a compare-and-swap. False: taken."""
@@ -303,7 +322,8 @@ class Filesystem:
         except OSError as error:
             if error.errno in _GONE or error.errno == errno.EISDIR:
                 return False
-            self._refuse("remove", path, error)
+            if self.has(path):
+                self._refuse("remove", path, error)
         return True
 
     def mark(self, path: str) -> bool:
@@ -357,7 +377,8 @@ class Filesystem:
             # A job that runs may be the first one to end in its shard.
             if error.errno in _FULL and self.release_ballast():
                 return self.mkdir(path)
-            self._refuse("make the directory", path, error)
+            if not self.has(path):
+                self._refuse("make the directory", path, error)
         if self.shared or self.owner:
             self.hand_over(path, self.directory_mode)
         self.sync_directory(os.path.dirname(path))
@@ -387,7 +408,8 @@ class Filesystem:
         except OSError as error:
             if error.errno in _GONE or error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                 return False
-            self._refuse("remove the directory", path, error)
+            if self.has(path):
+                self._refuse("remove the directory", path, error)
         return True
 
     def publish_directory(self, source: str, target: str) -> None:
@@ -395,8 +417,8 @@ class Filesystem:
         try:
             self.sys_rename(source, target)
         except OSError as error:
-            if not self.has(target) or self.is_directory(source):
-                if error.errno in _GONE and not self.is_directory(os.path.dirname(target)):
+            if not self._is_listed(target) or self._is_listed(source):
+                if error.errno in _GONE and not self._is_listed(os.path.dirname(target)):
                     raise NoDirectory(target) from None
                 self._refuse("publish", target, error)
 
@@ -405,6 +427,15 @@ class Filesystem:
         the newest name when two changes fell into one tick of the server's clock."""
         with contextlib.suppress(OSError):  # a hint; the next change of the directory does it too
             self.sys_utime(path)
+
+    def ring(self, path: str) -> None:
+        """Touch a file that somebody watches, if it is there. A hint, which may be lost.
+
+        On this host only: a file server would be asked for nothing, as nobody hears it elsewhere.
+        """
+        if self.local and os.path.exists(path):
+            with contextlib.suppress(OSError):
+                self.sys_utime(path)
 
     def sync_directory(self, path: str) -> None:
         """Names made, moved or removed in this directory before the call survive power loss."""
@@ -618,11 +649,19 @@ class Filesystem:
 
         A directory, because a file under an NFSv4 delegation may show the client's clock.
         """
-        self.mkdir(probe)
-        try:
-            return os.lstat(probe).st_mtime
-        finally:
-            self.rmdir(probe)
+        for attempt in range(_TRIES):
+            path = f"{probe}.{attempt}"
+            self.mkdir(path)
+            try:
+                return os.lstat(path).st_mtime
+            except FileNotFoundError:
+                # Made, its reply lost: a client may not believe it yet. Another name was not asked.
+                continue
+            except OSError as error:
+                self._refuse("look at", path, error)
+            finally:
+                self.rmdir(path)
+        raise SpoolUnavailable(f"{self.root}: what is made here is not there", self.root)
 
     def walk(self, path: str) -> Iterator[str]:
         """Every file below a directory, deepest directories last; links are not followed."""

@@ -36,6 +36,7 @@ DIRECTORIES: Final = (
     "logs",
     "incidents",
     "corrupt",
+    "wakeup",
     "trash",
     "reserve",  # the last one made: while it is missing, first use is not complete
 )
@@ -69,6 +70,7 @@ class Layout:
     logs: str
     incidents: str
     corrupt: str
+    wakeup: str
     trash: str
     reserve: str
     ids: str

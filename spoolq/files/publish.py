@@ -84,6 +84,8 @@ class Publisher:
         except NoDirectory:
             del self._ready[key]  # RACE: emptied and removed by a claimer
             self._enqueue_ready(data, record, nonce)
+        else:
+            self.ring(record["queue"])
 
     def _enqueue_for_later(self, data: bytes, record: Record, nonce: str, now: float) -> None:
         place = self.place(record, now, fresh=False)
@@ -119,7 +121,9 @@ class Publisher:
         self._stage(staged, batch, bodies, place, nonce)
         place = place._replace(batch=f"b{first}-{ids[-1]}-{nonce}")
         self._publish_batch(staged, place, ids)
-        if place.kind != "ready":
+        if place.kind == "ready":
+            self.ring(place.queue)
+        else:
             last = Token(place.bucket(self._layout, names.block_of(first)), "", place)
             self.settle_in(last, batch[0], now)
         return ids
@@ -222,6 +226,16 @@ class Publisher:
 
         Losing the rename is as good as winning it: who won did it after this publication.
         """
+        try:
+            self._bump(queue)
+        finally:
+            self.ring(queue)
+
+    def ring(self, queue: str) -> None:
+        """Wake the workers of this host that wait for this queue (`doorbell`)."""
+        self._fs.ring(f"{self._layout.wakeup}/{queue}")
+
+    def _bump(self, queue: str) -> None:
         directory = f"{self._layout.inactive}/{queue}"
         for name in self._fs.list(directory):
             found = _GENERATION_NAME.fullmatch(name)

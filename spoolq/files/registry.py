@@ -17,7 +17,7 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -27,9 +27,11 @@ from spoolq.files.catalog import Catalog
 from spoolq.files.counters import Counter
 from spoolq.files.fs import Filesystem, boot_id
 from spoolq.files.layout import Layout
+from spoolq.liveness import Beacon, is_dark
 from spoolq.model import JSON, WorkerInfo
 
 _LIMIT = 1024 * 1024  # bytes of one status or command
+_REMEMBERED: Final = 1000  # other workers of which something is kept
 _ENTRY: Final = re.compile(r"((\d{1,19})-[0-9a-f]{32})\.(\d{1,18})\.(-?\d{1,18})", re.ASCII)
 _COMMAND: Final = re.compile(r"[0-9]{20}\.[0-9a-z]+\.[0-9a-z]+\.json", re.ASCII)
 
@@ -44,6 +46,14 @@ class Entry(NamedTuple):
     name: str
 
 
+class Sighting(NamedTuple):
+    """Since when a watcher has seen a worker at this heartbeat, and when it last looked."""
+
+    beat: int
+    first: float
+    last: float
+
+
 class Registry:
     """The workers of one spool."""
 
@@ -55,6 +65,10 @@ class Registry:
         self._mine: dict[int, Entry] = {}  # registrations this process has made or renewed
         self._statuses: dict[str, str] = {}
         self._sent = 0
+        self._watching: Callable[[], float] | None = None
+        self._seen: dict[str, Sighting] = {}
+        self._abouts: dict[str, dict[str, Any]] = {}
+        self._beacon: Beacon | None = None
 
     # -- registration ----------------------------------------------------------------------------
 
@@ -89,7 +103,10 @@ class Registry:
         entry = Entry(worker, id_, 0, now, "")
         entry = entry._replace(name=_entry_name(entry))
         staged = f"{self._layout.tmp}/worker.{worker}"
-        self._fs.create(staged, json.dumps({**this_process(), "started": now}).encode())
+        about = {**this_process(), "started": now}
+        if self._beacon is not None:
+            about["beacon"] = self._beacon.sign()
+        self._fs.create(staged, json.dumps(about).encode())
         # The registration comes first: a directory in active/ without one is a dead worker's.
         self._fs.move(staged, f"{self._layout.workers}/{entry.name}", private=True)
         self._fs.mkdir(f"{self._layout.commands}/{worker}")
@@ -260,16 +277,61 @@ class Registry:
 
     # -- death -----------------------------------------------------------------------------------
 
-    def proven_dead(self, entry: Entry) -> bool:
-        """Whether the worker's process is gone for certain: it ran on this very boot, and no
-        process with its pid has its start time. False proves nothing."""
-        about, here = self.about(entry), this_process()
-        if about is None or not here["boot"]:
+    def watch(self, elapsed: Callable[[], float]) -> None:
+        """Judge other workers by what is seen of them from now on (`silent`), on this clock.
+
+        A worker registered from now on proves its life with a beacon too.
+        """
+        self._watching = elapsed
+        if self._beacon is None:
+            self._beacon = Beacon.light(names.nonce())
+
+    def silent(self, entry: Entry, now: float, missing_after: float) -> bool:
+        """Whether a worker has not beaten for too long.
+
+        Who watches compares no clocks (R8): the same heartbeat has to be seen for that long on
+        the watcher's own clock, without a gap in which it did not look. For who comes and goes the
+        spool's time is all there is.
+        """
+        if self._watching is None:
+            return now - entry.notified > missing_after
+        at = self._watching()
+        seen = self._seen.get(entry.worker)
+        if seen is None or seen.beat != entry.beat or at - seen.last > missing_after / 2:
+            if len(self._seen) > _REMEMBERED:
+                self._seen.clear()
+            self._seen[entry.worker] = Sighting(entry.beat, at, at)
             return False
-        if any(about.get(key) != here[key] for key in ("boot", "namespace")):
+        self._seen[entry.worker] = seen._replace(last=at)
+        return at - seen.first > missing_after
+
+    def proven_dead(self, entry: Entry) -> bool:
+        """Whether the worker's process is gone for certain. False proves nothing.
+
+        It ran on this very boot, and no process with its pid has its start time; or its beacon,
+        which the system puts out when the process ends, is dark. The beacon tells across pid
+        namespaces, and of a process of another user.
+        """
+        about = self._about_remembered(entry)
+        here = this_process()
+        if about is None or not here["boot"] or about.get("boot") != here["boot"]:
             return False
         pid = about.get("pid")
-        return isinstance(pid, int) and about.get("start") != start_time(pid)
+        if about.get("namespace") == here["namespace"] and isinstance(pid, int):
+            return _has_ended(pid, about.get("start"))
+        beacon = about.get("beacon")
+        return isinstance(beacon, dict) and is_dark(beacon)
+
+    def _about_remembered(self, entry: Entry) -> dict[str, Any] | None:
+        """`about`, read once: it never changes, and whoever watches asks every second."""
+        about = self._abouts.get(entry.worker)
+        if about is None:
+            about = self.about(entry)
+            if about is not None:
+                if len(self._abouts) > _REMEMBERED:
+                    self._abouts.clear()
+                self._abouts[entry.worker] = about
+        return about
 
 
 def _entry_name(entry: Entry) -> str:
@@ -310,6 +372,23 @@ def start_time(pid: int) -> int | None:
     except OSError:
         return None
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def _has_ended(pid: int, start: Any) -> bool:
+    """Whether the process that had this pid and start time is gone for certain."""
+    if start_time(pid) == start:
+        return False
+    if os.path.exists(f"/proc/{pid}"):
+        return True
+    # What /proc does not show may run: it hides processes of other users (hidepid=,
+    # ProtectProc=), and a worker of the same group may be one.
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 @cache

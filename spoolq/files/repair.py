@@ -20,7 +20,7 @@ from spoolq.files.layout import Layout
 from spoolq.files.locks import Locks
 from spoolq.files.places import FINISHED
 from spoolq.files.publish import Publisher
-from spoolq.files.registry import Registry
+from spoolq.files.registry import Entry, Registry
 from spoolq.files.settle import Settler
 from spoolq.files.tokens import Token, Tokens, stem
 from spoolq.model import FOREGROUND_QUEUE, STATES, STUCK, WORKER_GONE, State
@@ -193,10 +193,36 @@ class Repairer:
     def declare_dead_workers(self, now: float, missing_after: float) -> None:
         """Workers whose process is gone for certain, or that have not beaten for too long."""
         for entry in self._registry.entries():
-            overdue = now - entry.notified > missing_after
-            if overdue or self._registry.proven_dead(entry):
-                with suppress(Denied):
+            silent = self._registry.silent(entry, now, missing_after)
+            with suppress(Denied):
+                if self._registry.proven_dead(entry):
                     self._registry.declare_dead(entry)
+                elif silent:
+                    self._give_up(entry, now)
+
+    def _give_up(self, entry: Entry, now: float) -> None:
+        """Declare a worker dead that may live, and put on record what it performs.
+
+        A job of it may run twice at once from now on. If the worker goes on, its outcome is
+        refused and says so; but it may be killed before, without a word.
+        """
+        held = [found.name for found in self._catalog.of_worker(entry.worker)]
+        # CRASH: dying after the declaration loses this record; before it, every repairer that
+        # loses the race, or finds that the worker has just beaten, would leave a false one.
+        if self._registry.declare_dead(entry):
+            about = {"worker": entry.id, "notified": entry.notified}
+            for name in held:
+                self._settler.report("worker given up", name.id, now, epoch=name.epoch, **about)
+
+    def rescue(self, now: float, backoff: Backoff, missing_after: float) -> bool:
+        """Declare dead workers dead, and fail what they performed; whether there were any."""
+        before = self._registry.entries()
+        self.declare_dead_workers(now, missing_after)
+        after = {entry.worker for entry in self._registry.entries()}
+        if all(entry.worker in after for entry in before):
+            return False
+        self.sweep_dead_workers(now, backoff)
+        return True
 
     def sweep_dead_workers(self, now: float, backoff: Backoff) -> None:
         """Fail what unregistered workers performed, job by job, then close their directories."""

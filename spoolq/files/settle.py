@@ -298,6 +298,17 @@ class Settler:
             return self.discard(found, now)
         return self.release(found, record, now)
 
+    def release_claim(self, id: int, retries: int, now: float) -> bool:
+        """`release` for the attempt that runs; False when that is over."""
+        outcome = Outcome(id, retries, ok=False, result=None)
+        lost = None
+        while claim := self._running(outcome, lost):
+            if self.release(claim.found, claim.record, now):
+                self._claims.pop(id, None)
+                return True
+            lost = claim  # RACE: a note has renamed the file under the same claim
+        return False
+
     def release(self, found: Found, record: Record, now: float) -> bool:
         """Give a claim back: inactive again, no attempt counted, a new epoch."""
         place = self._publisher.place(record, now)

@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
-from spoolq.backend import Backend
+from spoolq.backend import Backend, Finished
 from spoolq.clock import Clock, SystemClock
-from spoolq.errors import InvalidType, InvalidValue, JobCorrupt, NotASpool
+from spoolq.errors import InvalidType, InvalidValue, JobCorrupt, NotASpool, SpoolUnavailable
 from spoolq.files import layout as roots
 from spoolq.files import names
 from spoolq.files.catalog import Catalog, Found
 from spoolq.files.census import Census
 from spoolq.files.claims import Claimer, Due
 from spoolq.files.counters import Counter
+from spoolq.files.doorbell import FileDoorbell
 from spoolq.files.families import Families, parse_alarm
 from spoolq.files.fs import Denied, Filesystem, NoDirectory
 from spoolq.files.inbox import Inbox
@@ -47,6 +49,7 @@ from spoolq.transitions import (
 _POLL: Final = (0.002, 0.05)  # seconds between two looks while waiting: the first, the longest
 _INBOX: Final = 0.5  # seconds between two looks into the inbox by a busy claimer
 _PROBE: Final = 60.0  # seconds between two questions for the file server's time
+_UNSURE: Final = 1000  # claims whose end is not known that are remembered
 _RUBBISH: Final = 5000  # old files that a process that is never idle lets lie
 _INACTIVE: Final = frozenset[State]({"inactive"})
 
@@ -76,27 +79,37 @@ class FileBackend(Backend):
             raise NotASpool(f"{root} is not a directory; name another root", root)
         self.root = root
         self.settings = settings or roots.read_settings(root)
-        given = durability or os.environ.get("SPOOLQ_DURABILITY") or self.settings.durability
-        super().__init__(
-            backoff=backoff,
-            missing_after=_first(missing_after, self.settings.missing_after),
-            remove_after=_first(remove_after, self.settings.remove_after),
-            stuck_after=_first(stuck_after, self.settings.stuck_after),
-        )
+        self._given = {
+            "missing_after": missing_after,
+            "remove_after": remove_after,
+            "stuck_after": stuck_after,
+        }
+        self._durability = durability or os.environ.get("SPOOLQ_DURABILITY")
+        super().__init__(backoff=backoff)
+        self._follow_settings()
         self._clock = clock or SystemClock()
         self._fs = filesystem(
             root,
-            durable=check_durability(given) == "full",
+            durable=self._durable,
             shared=self.settings.mode == "group",
         )
         self._lock = threading.RLock()
         self._offset, self._probed = 0.0, -_PROBE
+        # Claims that may have happened, or may still happen, and that no caller knows of.
+        self._unsure: deque[Found] = deque(maxlen=_UNSURE)
         self._next_inbox = 0.0
         self._encodings: dict[tuple[str, ...], frozenset[str]] = {}
         self.created = roots.open_root(self._fs, self._clock.wall())
         self._wire(Layout(root))
         self._recover_after_boot()
         _after_fork(weakref.WeakMethod(self._become_child))
+
+    def _follow_settings(self) -> None:
+        settings = self.settings
+        self.missing_after = _first(self._given["missing_after"], settings.missing_after)
+        self.remove_after = _first(self._given["remove_after"], settings.remove_after)
+        self.stuck_after = _first(self._given["stuck_after"], settings.stuck_after)
+        self._durable = check_durability(self._durability or settings.durability) == "full"
 
     def _wire(self, layout: Layout) -> None:
         fs = self._fs
@@ -124,7 +137,7 @@ class FileBackend(Backend):
         self._inbox = Inbox(
             fs, layout, self._tokens, self._catalog, self._publisher, self._settler, self._jobs
         )
-        self._claimer = Claimer(fs, layout, self._catalog)
+        self._claimer = Claimer(fs, layout, self._catalog, self._unsure.append)
         self._registry = Registry(fs, layout, self._catalog, Counter(fs, layout.ids, "worker"))
         self._locks = Locks(fs, layout, Counter(fs, layout.ids, "lock"))
         self._repairer = Repairer(
@@ -328,6 +341,20 @@ class FileBackend(Backend):
 
     def _start(self, found: Found, now: float) -> Claimed | None:
         """Read what was claimed and look once more whether it may run; None: it was given back."""
+        try:
+            claimed = self._read_claim(found, now)
+        except SpoolUnavailable:
+            # Nobody is told of this claim, so nobody will run the job, or ever end it.
+            self._unsure.append(found)
+            raise
+        if claimed and self._unsure:
+            # What was here before cannot come any more: the name that it moves is used up.
+            others = [claim for claim in self._unsure if claim.name.id != claimed["id"]]
+            self._unsure.clear()
+            self._unsure.extend(others)
+        return claimed
+
+    def _read_claim(self, found: Found, now: float) -> Claimed | None:
         while True:
             try:
                 content = self._tokens.read_with_bytes(found.token)
@@ -393,11 +420,12 @@ class FileBackend(Backend):
         outcome = Outcome(check_id(id), check_id(retries, "retries"), True, result, exit)
         return self._settle(outcome)
 
-    def finish_jobs(self, outcomes: Iterable[tuple[Any, int, JSON]]) -> list[bool]:
+    def finish_jobs(self, outcomes: Iterable[Finished]) -> list[bool]:
         wanted = []
-        for id_, retries, result in outcomes:
+        for id_, retries, result, *exit_status in outcomes:
             check_json(result, "result")
-            wanted.append(Outcome(check_id(id_), check_id(retries, "retries"), True, result))
+            numbers = check_id(id_), check_id(retries, "retries")
+            wanted.append(Outcome(*numbers, True, result, *exit_status))
         with self._lock:
             return self._settler.settle(wanted, self._now(), self.backoff)
 
@@ -416,6 +444,11 @@ class FileBackend(Backend):
             return self._settler.retry(
                 check_id(id), check_id(retries, "retries"), options, self._now()
             )
+
+    def release_job(self, id: Any, retries: int) -> bool:
+        numbers = check_id(id), check_id(retries, "retries")
+        with self._lock:
+            return self._settler.release_claim(*numbers, self._now())
 
     def remove_job(self, id: Any) -> bool:
         with self._lock:
@@ -540,7 +573,28 @@ class FileBackend(Backend):
         said = None if status is None else check_object(status, "status")
         with self._lock:
             id_ = None if worker_id is None else check_id(worker_id, "worker id")
-            return self._registry.register(id_, said, self._now())
+            id_ = self._registry.register(id_, said, self._now())
+            if self._unsure:
+                self._give_back_unsure(self._now())
+            return id_
+
+    def _give_back_unsure(self, now: float) -> None:
+        """Make jobs inactive again that this process claimed and was never told of."""
+        for claim in list(self._unsure):
+            with suppress(SpoolUnavailable):  # the next heartbeat tries again
+                if self._is_over(claim, now):
+                    self._unsure.remove(claim)
+
+    def _is_over(self, claim: Found, now: float) -> bool:
+        found = self._catalog.find(claim.name.id)
+        if found is None or found.name.epoch != claim.name.epoch:
+            return True
+        if found.token.place != claim.token.place:
+            # Inactive: the server may still do what it said it could not.
+            return found.state != "inactive"
+        record = self._settler.read(found)
+        # Not readable now, or annotated just now: the next heartbeat looks again.
+        return record is not None and self._settler.give_back(found, record, now)
 
     def unregister_worker(self, worker_id: int) -> None:
         with self._lock:
@@ -616,6 +670,30 @@ class FileBackend(Backend):
                 stuck_after=self.stuck_after,
             )
             self._fs.make_ballast(roots.ballast_size(self._fs, self.settings))
+
+    def attend(self) -> None:
+        self._registry.watch(self._clock.elapsed)
+
+    def rescue(self) -> bool:
+        with self._lock:
+            return self._repairer.rescue(self._now(), self.backoff, self.missing_after)
+
+    def doorbell(self, queues: Sequence[str]) -> FileDoorbell:
+        lanes = self._encoded(queues, "queues")
+
+        def next_due() -> float | None:
+            at = self._claimer.next_due(lanes)
+            return None if at is None else max(0.0, at - self._now())
+
+        with self._lock:
+            return FileDoorbell(self._fs, self._layout, lanes, next_due)
+
+    def reload(self) -> None:
+        settings = roots.read_settings(self.root)
+        with self._lock:
+            self.settings = settings
+            self._follow_settings()
+            self._fs.durable = self._durable
 
     def reset(self, *, all: bool = False, locks: bool = False) -> None:
         with self._lock:

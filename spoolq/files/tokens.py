@@ -21,9 +21,10 @@ the commit. So its own sync is the only one an outcome needs (docs/decisions/000
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
-from spoolq.errors import JobCorrupt
+from spoolq.errors import JobCorrupt, SpoolUnavailable
 from spoolq.files import names, records
 from spoolq.files.fs import Denied, Filesystem, NoDirectory
 from spoolq.files.layout import Layout
@@ -202,8 +203,10 @@ class Tokens:
 
     def tidy(self, most: int = 1_000_000) -> None:
         """Delete what this process has put into the trash: when it is idle, or has too much."""
-        for _ in range(min(most, len(self._spent))):
-            self._fs.unlink(self._spent.pop())
+        # A disk that refuses to forget must not keep from its caller what was claimed just now.
+        with suppress(SpoolUnavailable):
+            for _ in range(min(most, len(self._spent))):
+                self._fs.unlink(self._spent.pop())
 
     @property
     def rubbish(self) -> int:

@@ -74,6 +74,7 @@ class ProgramRun:
         self._deadline = None if timeout is None else self._clock.elapsed() + timeout
         self._timed_out = False
         self._outcome: Outcome | None = None
+        self._pidfd: int | None = None
 
     @property
     def pid(self) -> int:
@@ -107,6 +108,13 @@ class ProgramRun:
             wait_for_exit([self.pid], min([_LONGEST_PAUSE, *ends]))
         return self._outcome
 
+    def fileno(self) -> int | None:
+        """A descriptor that is readable once the program has ended; None where there is none."""
+        if self._pidfd is None and self._outcome is None:
+            with contextlib.suppress(OSError):  # a kernel before 5.3, or no descriptor left
+                self._pidfd = os.pidfd_open(self.pid)
+        return self._pidfd
+
     def kill(self, signal: int) -> None:
         """Send a signal to the program and everything it started that stayed in its group."""
         if self._outcome is None:
@@ -130,6 +138,9 @@ class ProgramRun:
         # RACE: the group dies before its leader is reaped: until then nobody else gets its number.
         self.kill(signals.SIGKILL)
         self._process.wait()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
         try:
             return self._judge(code, signal)
         finally:
@@ -176,6 +187,9 @@ class NotStarted:
         """The outcome, at once."""
         del timeout
         return self._outcome
+
+    def fileno(self) -> None:
+        """It has ended already."""
 
     def kill(self, signal: int) -> None:
         """Nothing is there to be sent a signal."""

@@ -1,0 +1,38 @@
+"""Remote control: what a worker that runs obeys, wherever the command came from [299-307]."""
+
+from __future__ import annotations
+
+import signal as signals
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from spoolq.loop.plan import count
+
+if TYPE_CHECKING:
+    from spoolq.loop.crew import Crew
+
+KILLS: Final = ("INT", "TERM", "KILL", "USR1", "USR2")
+
+
+def commands(crew: Crew) -> dict[str, Callable[..., object]]:
+    """`jobs N`, `spare N`, `kill SIGNAL ID` and `stop ID`; nonsense is ignored."""
+
+    def kill(worker: object, name: Any = None, id: Any = None) -> None:
+        del worker
+        number = count(id)
+        if name in KILLS and number is not None:
+            crew.kill(signals.Signals[f"SIG{name}"], number)
+
+    def stop(worker: object, id: Any = None) -> None:
+        kill(worker, "KILL", id)
+
+    return {"jobs": _setting("jobs"), "spare": _setting("spare"), "kill": kill, "stop": stop}
+
+
+def _setting(key: str) -> Callable[..., None]:
+    def set_it(worker: Any, value: Any = None) -> None:
+        number = count(value)
+        if number is not None:
+            worker.status[key] = number
+
+    return set_it
