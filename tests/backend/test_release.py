@@ -9,17 +9,17 @@ import pytest
 
 from spoolq.backend import Backend, Doorbell
 from spoolq.errors import InvalidType
-from tests.support import FakeClock, claim, lookup
+from tests.support import FakeClock, claim, info
 
 
 def test_a_claim_that_is_given_back_is_a_job_as_it_was(backend: Backend, worker: int) -> None:
     job = backend.enqueue("foo", [1], notes={"a": 1}, attempts=2)
-    before = lookup(backend, job)
+    before = info(backend, job)
     claimed = claim(backend, worker)
 
     assert backend.release_job(job, claimed["retries"])
 
-    after = lookup(backend, job)
+    after = info(backend, job)
     assert (after.state, after.retries, after.attempts) == ("inactive", 0, 2)
     assert (after.args, after.notes, after.history) == (before.args, before.notes, before.history)
     assert backend.stats()["active_jobs"] == 0
@@ -47,7 +47,7 @@ def test_a_job_that_is_given_back_keeps_its_place_and_the_notes_it_got(
     assert backend.release_job(first, 0)
 
     assert claim(backend, worker)["id"] == first
-    assert lookup(backend, first).notes == {"seen": True}
+    assert info(backend, first).notes == {"seen": True}
     assert claim(backend, worker)["id"] == second
 
 
@@ -77,7 +77,7 @@ def test_an_outcome_after_the_claim_was_given_back_is_refused(
     backend.release_job(job, 0)
 
     assert not backend.finish_job(job, 0, "late")
-    assert lookup(backend, job).state == "inactive"
+    assert info(backend, job).state == "inactive"
 
 
 def test_outcomes_that_are_committed_together_keep_their_exit_status(
@@ -89,7 +89,7 @@ def test_outcomes_that_are_committed_together_keep_their_exit_status(
 
     assert backend.finish_jobs([(jobs[0], 0, "a", {"code": 0}), (jobs[1], 0, "b")]) == [True, True]
 
-    assert [lookup(backend, job).exit for job in jobs] == [{"code": 0}, None]
+    assert [info(backend, job).exit for job in jobs] == [{"code": 0}, None]
 
 
 # -- the doorbell --------------------------------------------------------------------------------

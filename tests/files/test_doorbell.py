@@ -33,7 +33,12 @@ def test_one_touch_rings_for_all_who_wait(tmp_path: Path, clock: FakeClock) -> N
     backend = backend_at(tmp_path, clock)
     bells = [backend.doorbell(["default"]) for _ in range(2)]
     touched: list[str] = []
-    backend._fs.sys_utime = lambda path: (touched.append(path), os.utime(path))
+
+    def touch(path: str) -> None:
+        touched.append(path)
+        os.utime(path)
+
+    backend._fs.sys_utime = touch
 
     backend.enqueue("foo")
 
