@@ -96,7 +96,7 @@ def _xargs(count: int) -> None:
 def _fork_and_wait(count: int) -> None:
     """`count` forks, half of them in each of two small processes."""
     code = f"import os\nfor _ in range({count // 2}): os.waitpid(os.fork() or os._exit(0), 0)"
-    halves = [subprocess.Popen([sys.executable, "-S", "-c", code]) for _ in range(2)]
+    halves = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     for half in halves:
         assert half.wait() == 0
 
