@@ -85,7 +85,6 @@ class Publisher:
             del self._ready[key]  # RACE: emptied and removed by a claimer
             self._enqueue_ready(data, record, nonce)
         else:
-            self._fs.sync_directory(bucket)
             self.ring(names.encode(record["queue"]))
 
     def _enqueue_for_later(self, data: bytes, record: Record, nonce: str, now: float) -> None:
@@ -100,7 +99,6 @@ class Publisher:
                 self._places.forget(place, block)  # RACE: emptied and removed by a claimer
             else:
                 break
-        self._fs.sync_directory(bucket)
         if place.kind != "ready":
             self.settle_in(Token(bucket, name, place), record, now)
 

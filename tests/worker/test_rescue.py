@@ -117,11 +117,14 @@ def test_a_worker_that_was_stopped_for_too_long_finds_its_job_taken_and_says_so(
     wait_for(lambda: info(job).state != "active")
     assert info(job).retries == 1
     processes[0].process.send_signal(signal.SIGCONT)
-    wait_for(lambda: list((root / "incidents").iterdir()))
 
-    [incident] = (root / "incidents").iterdir()
-    said = json.loads(incident.read_text())
-    assert (said["incident"], said["job"], said["retries"]) == ("outcome refused", job.id, 0)
+    def refused() -> list[dict[str, Any]]:
+        found = [json.loads(path.read_text()) for path in (root / "incidents").glob("*.json")]
+        return [one for one in found if one["incident"] == "outcome refused"]
+
+    wait_for(refused)
+    [said] = refused()
+    assert (said["job"], said["retries"]) == (job.id, 0)
     (tmp_path / "gate").touch()
 
 
