@@ -290,7 +290,7 @@ class Claimer:
 
         As far as the last refresh has seen: until the end of the hour at most.
         """
-        kept = [views for (known, _), views in self._views.items() if known == queues]
+        kept = [views for (known, _), views in self._views.items() if known <= queues]
         return min((view.next_due() for views in kept for view in views), default=None)
 
     def claim(self, directory: str, name: str, worker: str, now: float) -> Found | None:

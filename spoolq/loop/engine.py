@@ -15,7 +15,7 @@ import signal as signals
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from spoolq.backend import ScheduleBackend
 from spoolq.clock import Clock, SystemClock
@@ -86,18 +86,20 @@ class Engine:
         backend: Backend,
         registry: Registry,
         terms: Terms,
-        runners: Runners,
+        make_runners: Callable[[], Runners],
         *,
         clock: Clock | None = None,
         catch: tuple[int, ...] = WORKER_SIGNALS,
     ) -> None:
-        """`catch` are the signals that are obeyed. Raises InvalidValue, InvalidType."""
+        """`make_runners` is called when the run begins, before there are threads; `catch` are
+        the signals that are obeyed. Raises InvalidValue, InvalidType for a wrong status."""
         self._worker, self._backend, self._registry = worker, backend, registry
-        self._terms, self._runners = terms, runners
+        self._terms, self._make_runners = terms, make_runners
+        self._runners: Runners | None = None
         self._clock = clock or SystemClock()
         self._signals = Signals(catch)
         self._poll = select.poll()
-        self.crew = Crew(backend, runners.start, self._poll, self._clock)
+        self.crew = Crew(backend, self._poll, self._clock)
         self.ended_by: int | None = None
         """The signal that ended the run."""
         self.trouble: SpoolUnavailable | None = None
@@ -151,6 +153,7 @@ class Engine:
     # -- begin and end ---------------------------------------------------------------------------
 
     def _begin(self) -> None:
+        self._runners = self._make_runners()
         now = self._clock.elapsed()
         status = self._status
         self._beats = Timer(status["heartbeat_interval"], now)
@@ -182,7 +185,8 @@ class Engine:
             self._lease.end()
         if self._bell is not None:
             self._bell.close()
-        self._runners.close()
+        if self._runners is not None:
+            self._runners.close()
         # Out of reach now: repair finds a worker that does not beat.
         about = self._about("stopped")
         with suppress(SpoolUnavailable):
@@ -222,7 +226,14 @@ class Engine:
             self._look_again()
         if self._dispatches.due(now):
             self._try(self._dispatch)
-        self._runners.tend()
+        self._tend()
+
+    def _tend(self) -> None:
+        assert self._runners is not None  # noqa: S101  # the run has begun
+        try:
+            self._runners.tend()
+        except OSError as error:
+            log.warning("no process could be made: %s", error)
 
     def _try(self, work: Callable[[], Any]) -> Any:
         """Do something that can wait: a disk that refuses it now is asked again next time."""
@@ -340,8 +351,9 @@ class Engine:
             # The claim took so long that the worker may be dead to the others by now.
             self._try(lambda: self._backend.release_job(job.id, job.retries))
             return False
+        assert self._runners is not None  # noqa: S101  # the run has begun
         try:
-            self.crew.start(job)
+            self.crew.add(job, self._runners.start(job))
         except OSError as error:
             log.warning("no process could be made for job %d: %s", job.id, error)
             self._try(lambda: self._backend.release_job(job.id, job.retries))
@@ -536,14 +548,21 @@ class Engine:
         notify("READY=1")
 
 
-class Runners:
-    """How jobs are started here: programs as programs, functions in a forked child."""
+class Runners(Protocol):
+    """How the jobs of one worker are performed."""
 
-    def __init__(self, registry: Registry, name: str) -> None:
-        """`name` is how functions are performed. Raises InvalidValue for one that is unknown."""
-        if name != "fork":
-            raise InvalidValue(f"there is no runner {name!r}, only fork")
-        self._registry = registry
+    def start(self, job: Job) -> Run:
+        """Start a claimed job. Raises OSError when the system has no process left."""
+
+    def tend(self) -> None:
+        """Look after processes that wait for work."""
+
+    def close(self) -> None:
+        """End whatever is left."""
+
+
+class Plain:
+    """Programs as programs, functions in a child forked right here: for runs that are short."""
 
     def start(self, job: Job) -> Run:
         """Start a claimed job. Raises OSError when the system has no process left."""

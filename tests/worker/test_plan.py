@@ -60,7 +60,7 @@ def test_a_status_that_makes_no_sense_is_refused(
 @pytest.mark.parametrize("option", ["idle_exit", "max_jobs", "grace"])
 def test_terms_below_nothing_are_refused(option: str) -> None:
     with pytest.raises(InvalidValue):
-        Terms(**{option: -1})
+        Terms(**{option: -1})  # type: ignore[arg-type]
 
 
 @pytest.mark.minion(385, 387)

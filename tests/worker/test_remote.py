@@ -181,6 +181,7 @@ def test_a_command_that_raises_does_not_end_the_worker(spool: Spool, running: Ru
 @pytest.mark.minion(298)
 def test_the_built_in_commands_are_there_only_while_the_worker_runs(spool: Spool) -> None:
     called: list[object] = []
+    spool.add_task("noop", lambda: None)
     worker = spool.worker().add_command("jobs", lambda *args: called.append(args))
     worker.on("wait", lambda w: seen.append(w.commands["jobs"]))
     seen: list[object] = []

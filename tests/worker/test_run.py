@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from spoolq import Job, Spool, Worker
 from spoolq.errors import InvalidValue, SpoolUnavailable
 from spoolq.loop.plan import DEFAULTS, Terms
 from spoolq.memory import MemoryBackend
+from spoolq.model import State
 from tests.client.world import info
 from tests.support import wait_for
 from tests.worker.conftest import Running
@@ -22,9 +24,13 @@ from tests.worker.conftest import Running
 BURST = Terms(burst=True)
 
 
-def states(spool: Spool) -> list[str]:
+def states(spool: Spool) -> list[State]:
     """The states of all jobs, oldest first."""
     return [job.state for job in spool.jobs()][::-1]
+
+
+def ended(job: Job) -> bool:
+    return info(job).state == "finished"
 
 
 def hold(path: str) -> None:
@@ -208,7 +214,7 @@ def test_an_idle_worker_starts_a_job_at_once(spool: Spool, running: Running) -> 
     for _ in range(5):
         begun = time.time()
         job = spool.enqueue("now")
-        wait_for(lambda job=job: info(job).state == "finished")
+        wait_for(partial(ended, job))
         took.append(info(job).result - begun)
 
     assert min(took) < 0.1
