@@ -102,6 +102,7 @@ class Filesystem:
         """uid and gid that what is made here shall have, when root works for the spool's owner."""
         self.ballast = os.path.join(root, "reserve", "ballast")
         self._seal: tuple[str, tuple[int, int], Sequence[str]] = ("", (0, 0), ())
+        self._glance = Glance(self, root)
         self._unnamed = self.local  # until an open says that this file system cannot
         self.sys_syncfs = _syncfs
 
@@ -589,14 +590,18 @@ class Filesystem:
         of one of its directories.
         """
         path, was, directories = self._seal
+        fresh = self._glance.fresh()
         if self.changed(path) != was:
             raise SpoolUnavailable(
                 f"{self.root} is not the spool any more that was opened here: it was moved, "
                 "replaced or restored; start again",
                 self.root,
             )
+        if fresh is None:
+            return  # nothing was put in place of anything below the root
         for directory in directories:
             if os.path.islink(directory):
+                self._glance.forget()  # nobody gets by at the next look
                 raise SpoolUnavailable(
                     f"{directory} is a link, and a spool has none; put the directory back",
                     directory,
@@ -710,6 +715,10 @@ class Glance:
         old = has_settled(changed[1], SystemClock().wall())
         self._seen = changed if old else (0, 0)
         return fs.list(path)
+
+    def forget(self) -> None:
+        """Let the next call list it in any case."""
+        self._seen = (0, 0)
 
 
 def has_settled(mtime: int, now: float) -> bool:

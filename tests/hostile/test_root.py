@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -117,6 +118,19 @@ def test_a_spool_that_was_restored_from_a_copy_is_not_used_by_who_knows_the_old_
     with pytest.raises(SpoolUnavailable, match="restored"):
         busy.stats()
     assert open_spool().stats()["active_jobs"] == 1
+
+
+def test_a_link_in_place_of_a_directory_is_refused_every_time(
+    busy: FileBackend, root: Path
+) -> None:
+    """The root is looked at again when its time has changed, and it changes once."""
+    (root / "failed").rename(root.parent / "elsewhere")
+    (root / "failed").symlink_to(root.parent / "elsewhere")
+    os.utime(root, (1_000_000, 1_000_000))
+
+    for _ in range(2):
+        with pytest.raises(SpoolUnavailable, match="is a link"):
+            busy.stats()
 
 
 @pytest.mark.parametrize("name", sorted({*DIRECTORIES, "ids"} - {"jobs", "logs"}))
