@@ -13,7 +13,9 @@ import os
 import select
 import signal
 import sys
+import threading
 import traceback
+from functools import cache
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from spoolq.clock import SystemClock
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from io import FileIO
 
 _DEFAULT: Final = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
+_PR_SET_PDEATHSIG: Final = 1
 _IGNORED: Final = (signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -40,6 +43,7 @@ def start_fork(work: Callable[[], Outcome]) -> ForkRun:
     # RACE: a signal between the fork and the reset below would run the parent's handler in the
     # child; it waits until the child has its own dispositions.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    die = _death_of_parent()
     try:
         pid = os.fork()
     except OSError:
@@ -47,6 +51,7 @@ def start_fork(work: Callable[[], Outcome]) -> ForkRun:
         answer.close()
         raise
     if pid == 0:
+        die()
         _become_job(work, answer, mask)
     run = ForkRun(pid, answer)
     try:
@@ -146,6 +151,33 @@ def _wait_for_exit(pid: int, timeout: float) -> None:
 
 
 # -- in the child --------------------------------------------------------------------------------
+
+
+def _death_of_parent() -> Callable[[], None]:
+    """What a child calls to be killed when this process is.
+
+    Others take the jobs of a dead worker over at once: a child that went on would run beside them,
+    and nobody would ever hear of it. The system means the thread that forks, so this is for the
+    main thread; any other may end before its child.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    parent, prctl = os.getpid(), _prctl()
+
+    def die() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)  # RACE: it died before this was set
+
+    return die
+
+
+@cache
+def _prctl() -> Callable[..., int]:
+    import ctypes  # 5 ms, for processes that fork jobs
+
+    found: Callable[..., int] = ctypes.CDLL(None).prctl
+    return found
 
 
 def _become_job(work: Callable[[], Outcome], answer: FileIO, mask: Iterable[int]) -> NoReturn:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -82,3 +85,19 @@ def test_a_signal_sent_while_forking_finds_the_child_ready() -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     assert outcome == Outcome(False, "Job terminated unexpectedly (exit code: 0, signal: 15)")
+
+
+def test_a_job_is_killed_with_its_worker() -> None:
+    """Found by chaos: it went on beside its second run, and nobody ever heard of it."""
+    code = (
+        "import os, time; from spoolq.runners.fork import start_fork;"
+        "run = start_fork(lambda: time.sleep(600)); print(run.pid, flush=True); run.wait()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        job = os.pidfd_open(int(worker.stdout.readline()))
+        worker.kill()
+    ended, _, _ = select.select([job], [], [], 10)
+    os.close(job)
+
+    assert ended, "it still runs"
