@@ -154,9 +154,10 @@ class Worker(Emitter):
 
     def engine(self, terms: Terms, *, runner: str = "fork", **options: Any) -> Engine:
         """What `run` runs, for who wants to know how it went. See `Engine`."""
-        from spoolq.loop.engine import Engine, Runners  # only who runs a worker pays for it
+        from spoolq.loop.engine import Engine  # only who runs a worker pays for these
+        from spoolq.performing import Performers
 
-        runners = Runners(self._registry, runner)
+        runners = Performers(self._backend, self._registry, runner)
         return Engine(self, self._backend, self._registry, terms, runners, **options)
 
     def stop(self) -> None:

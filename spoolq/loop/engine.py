@@ -15,7 +15,7 @@ import signal as signals
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from spoolq.backend import ScheduleBackend
 from spoolq.clock import Clock, SystemClock
@@ -532,21 +532,14 @@ class Engine:
         notify("READY=1")
 
 
-class Runners:
-    """How jobs are started here: programs as programs, functions in a forked child."""
-
-    def __init__(self, registry: Registry, name: str) -> None:
-        """`name` is how functions are performed. Raises InvalidValue for one that is unknown."""
-        if name != "fork":
-            raise InvalidValue(f"there is no runner {name!r}, only fork")
-        self._registry = registry
+class Runners(Protocol):
+    """How jobs are started here. Belongs to the engine's thread."""
 
     def start(self, job: Job) -> Run:
         """Start a claimed job. Raises OSError when the system has no process left."""
-        return job.begin()
 
     def tend(self) -> None:
-        """Nothing waits for work."""
+        """Look after processes that wait for work. Called in every turn."""
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """End whatever is left."""
