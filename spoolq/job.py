@@ -373,8 +373,9 @@ class Job(Emitter):
 
     def _begin_call(self) -> None:
         self._resolved = False
-        # A backend may still hold these very lists, and a task does with them what it likes.
-        self.args, self.kwargs = deepcopy((self.args, self.kwargs))
+        if self.args or self.kwargs:
+            # A backend may still hold these very lists, and a task does with them what it likes.
+            self.args, self.kwargs = deepcopy((self.args, self.kwargs))
 
     def _invoke(self, *, asynchronous: bool = False) -> Any:
         self.emit("start")

@@ -116,7 +116,7 @@ class Performers:
 
     def _make_zygote(self) -> Zygote:
         self._known = dict(self._registry.functions)
-        return Zygote(_kinds(self._backend, self._registry))
+        return Zygote(_kinds(self._backend, self._registry), lambda: route_logging(_current_id))
 
     def _renew(self) -> None:
         """A task was registered since the zygote was forked, which cannot know it."""
@@ -175,7 +175,6 @@ def _kinds(backend: Backend, registry: Registry) -> dict[str, Any]:
     root = registry.root
 
     def job(claim: Claim) -> Job:
-        route_logging(_current_id)
         holder = _Holder(claim.pop("worker"))
         return Job(backend, registry, **claim, holder=holder)
 

@@ -66,7 +66,10 @@ _CHILD_SUBREAPER: Final = 36
 
 
 def enter(mark: int, parent: int, mask: Iterable[int]) -> None:
-    """Become a process of its own: session, mark, signals as Minion has them [333]."""
+    """Become a process of its own: session, mark, signals as Minion has them [333].
+
+    All but SIGCHLD have been set in the zygote, where they are blocked: once, not in every child.
+    """
     call = prctl()
     call(_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
@@ -75,7 +78,7 @@ def enter(mark: int, parent: int, mask: Iterable[int]) -> None:
     os.setsid()
     set_mark(mark)
     signal.set_wakeup_fd(-1)
-    reset_signals()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
@@ -134,8 +137,8 @@ class Child:
         word, serial, *rest = message
         if word != "run":
             return False  # a cancel that came too late
-        outcome = self.perform(serial, rest[0])
         self._performed += 1
+        outcome = self.perform(serial, rest[0])
         worn = kill_leftovers() or self._limits.worn(self._performed)
         if not self._wire.is_intact():
             leave(1)  # the task closed it: that it ended badly is all that can be told
@@ -156,7 +159,8 @@ class Child:
         except BaseException as error:  # noqa: BLE001  # whatever a task raises is its failure
             return Outcome(False, describe(error))
         finally:
-            reset_signals()
+            if self._limits.jobs > 1:
+                reset_signals()
             self._output.end()
 
 

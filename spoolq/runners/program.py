@@ -30,36 +30,37 @@ TAIL: Final = 4096  # bytes of output kept in the error of a failed job
 class Scratch:
     """The private directory of one attempt, in the temporary directory of this host.
 
-    `work` is the program's to use; `result` lies beside it, where `rm -rf *` does not reach it.
+    `work` is the program's to use; `result` lies beside it, where `rm -rf *` does not reach it,
+    under a name that nobody can guess before the program has made it.
     """
 
     def __init__(self, name: str, owner: tuple[int, int] | None = None) -> None:
         """Make it, for the user and group `owner` where that is not this process's own."""
-        # A name that nobody else can have made before, and a directory that others cannot enter.
-        self.path = f"{tempfile.gettempdir()}/spoolq-{name}-{secrets.token_hex(8)}"
-        os.mkdir(self.path, 0o700)
-        self.work = f"{self.path}/work"
-        self.result = f"{self.path}/result"
+        place = f"{tempfile.gettempdir()}/spoolq-{name}-"
+        self.work = place + secrets.token_hex(8)
+        self.result = f"{place}{secrets.token_hex(8)}.result"
+        self.owner: Final = os.geteuid() if owner is None else owner[0]
         os.mkdir(self.work, 0o700)
         if owner is not None:
             os.chown(self.work, *owner)
-            os.chown(self.path, *owner)
 
     def remove(self) -> None:
         """Remove it with everything in it; what resists is left to the host's own cleaning."""
         with contextlib.suppress(OSError):
-            # Most programs leave nothing, or just a result: three calls instead of thirty.
-            os.rmdir(self.work)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.result)
-            os.rmdir(self.path)
-            return
-        shutil.rmtree(self.path, ignore_errors=True)
-        if os.path.lexists(self.path) and os.geteuid() != 0:
+            os.unlink(self.result)
+        try:
+            os.rmdir(self.work)  # most programs leave nothing in it
+        except OSError:
+            self._remove_all()
+
+    def _remove_all(self) -> None:
+        shutil.rmtree(self.result, ignore_errors=True)
+        shutil.rmtree(self.work, ignore_errors=True)
+        if os.path.lexists(self.work) and os.geteuid() != 0:
             # A program may leave directories without write permission, as module caches do.
-            for parent, _, _ in os.walk(self.path, onerror=None):
+            for parent, _, _ in os.walk(self.work, onerror=None):
                 _make_removable(parent)
-            shutil.rmtree(self.path, ignore_errors=True)
+            shutil.rmtree(self.work, ignore_errors=True)
 
 
 class ProgramRun:
@@ -180,7 +181,7 @@ class ProgramRun:
             exit_status["reason"] = "lost"
             kind, message = "ExitStatus", "its exit status was taken by somebody else"
         elif code == 0:
-            result, flags = read_result(self._scratch.result)
+            result, flags = read_result(self._scratch.result, self._scratch.owner)
             return Outcome(ok=True, result=result, exit={**exit_status, **flags})
         else:
             kind, message = "ExitStatus", f"exit status {code}"
@@ -218,15 +219,15 @@ class NotStarted:
         del signal
 
 
-def read_result(path: str) -> tuple[JSON, dict[str, JSON]]:
+def read_result(path: str, owner: int) -> tuple[JSON, dict[str, JSON]]:
     """What a program left as its result, and flags for its exit status.
 
     Nothing is null. What is not JSON is a string, flagged `{"result": "text"}`; what is larger
     than MAX_RESULT becomes `{"truncated": true, "bytes", "text"}`, flagged `"truncated"`; what
-    is no file of the program's own is null, flagged `"refused"`.
+    is no file of the program's own, made by the user `owner`, is null, flagged `"refused"`.
     """
     try:
-        data, size = _read_own_file(path)
+        data, size = _read_own_file(path, owner)
     except FileNotFoundError:
         return None, {}
     except OSError:
@@ -243,12 +244,12 @@ def read_result(path: str) -> tuple[JSON, dict[str, JSON]]:
         return data.decode("utf-8", "replace").removesuffix("\n"), {"result": "text"}
 
 
-def _read_own_file(path: str) -> tuple[bytes, int]:
+def _read_own_file(path: str, owner: int) -> tuple[bytes, int]:
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(fd)
         # A second link could be a file that only the reader may read.
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_uid != owner:
             raise PermissionError(path)
         data = bytearray()
         while len(data) <= MAX_RESULT and (block := os.read(fd, MAX_RESULT + 1 - len(data))):

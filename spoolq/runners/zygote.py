@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from spoolq.clock import SystemClock
-from spoolq.runners.child import enter
+from spoolq.runners.child import enter, prctl, reset_signals
 from spoolq.runners.marks import Marks, find_marks, kill_found, kill_marked, reap
 from spoolq.runners.output import prepare
 from spoolq.runners.wire import Garbage, Wire, pair
@@ -39,10 +39,16 @@ Become = Callable[[Wire, Mapping[str, Any]], object]
 class Zygote:
     """The worker's side. Belongs to one thread."""
 
-    def __init__(self, kinds: Mapping[str, Become], marks: Marks | None = None) -> None:
-        """Fork it; `kinds` are the children it can make. Raises OSError."""
+    def __init__(
+        self, kinds: Mapping[str, Become], first: Callable[[], object] = lambda: None
+    ) -> None:
+        """Fork it; `kinds` are the children it can make, `first` is called in it before any.
+
+        Raises OSError.
+        """
         self._kinds = kinds
-        self.marks: Final = marks or Marks()
+        self._first = first
+        self.marks: Final = Marks()
         self._kept = _descriptors()
         self._retired: list[tuple[Wire, int]] = []
         self._born()
@@ -54,11 +60,27 @@ class Zygote:
             theirs.setblocking(True)
             keep = {theirs.fileno(), *self._kept}
             try:
-                self.pid = _fork(self._kinds, self.marks, self._block, theirs, keep)
+                self.pid = self._fork(theirs, keep)
             except OSError:
                 self._wire.close()
                 raise
         self._dead = False
+
+    def _fork(self, control: socket, keep: set[int]) -> int:
+        # RACE: a signal between the fork and `run` would call the worker's handler there.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            with warnings.catch_warnings():
+                # After the first zygote's death there may be threads. They are not in the new one,
+                # and nothing of what it does needs a lock of theirs.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                pid = os.fork()
+            if pid == 0:
+                server = Server(self._kinds, self.marks, self._block, control, mask)
+                _live(server, keep, self._first)
+            return pid
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def child(self, kind: str, options: Mapping[str, Any]) -> Wire:
         """Have a child made; what it says, and `born` or `refused`, arrives at the wire.
@@ -147,29 +169,7 @@ def _ends(pid: int, timeout: float) -> bool:
 # -- in the zygote -------------------------------------------------------------------------------
 
 
-def _fork(
-    kinds: Mapping[str, Become],
-    marks: Marks,
-    block: tuple[int, int],
-    control: socket,
-    keep: set[int],
-) -> int:
-    # RACE: a signal between the fork and `run` would run the worker's handler here.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        with warnings.catch_warnings():
-            # After the first zygote's death there may be threads. They are not in the new one,
-            # and nothing of what it does needs a lock of theirs.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            pid = os.fork()
-        if pid == 0:
-            _live(Server(kinds, marks, block, control, mask), keep)
-        return pid
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-def _live(server: Server, keep: set[int]) -> NoReturn:
+def _live(server: Server, keep: set[int], first: Callable[[], object]) -> NoReturn:
     status = 1
     try:
         os.setsid()
@@ -178,6 +178,7 @@ def _live(server: Server, keep: set[int]) -> NoReturn:
             with contextlib.suppress(OSError):
                 os.close(fd)
         prepare()
+        first()
         server.run()
         status = 0
     except BaseException:  # noqa: BLE001  # nothing may return into the worker's frames
@@ -222,9 +223,11 @@ class Server:
         os.set_blocking(self._woken, False)
         # Everything else stays blocked: a signal to the whole group is for the worker to obey, and
         # one to a child that has not come to its own dispositions waits until it has.
+        reset_signals()
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+        prctl()  # imported once, not in every child
         # Children share these pages as long as nobody counts what refers to what.
         gc.collect()
         gc.freeze()
