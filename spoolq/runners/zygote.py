@@ -188,7 +188,17 @@ def _live(server: Server, keep: set[int], first: Callable[[], object]) -> NoRetu
 
 
 def _descriptors() -> set[int]:
-    return {int(name) for name in os.listdir("/proc/self/fd")}
+    """What is open. The listing's own descriptor is among the names, closed by now, and the next
+    one to be opened has its number: kept, it would hold this end of the zygote's socket open."""
+    return {fd for fd in map(int, os.listdir("/proc/self/fd")) if _is_open(fd)}
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
 
 
 class Server:
