@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spoolq.backend import Backend
-    from spoolq.errors import SpoolError
+    from spoolq.errors import Cancel, SpoolError
     from spoolq.job import Job, current_job
     from spoolq.model import JobInfo
     from spoolq.spool import Spool
     from spoolq.worker import Worker
 
-__all__ = ["Backend", "Job", "JobInfo", "Spool", "SpoolError", "Worker", "current_job"]
+__all__ = ["Backend", "Cancel", "Job", "JobInfo", "Spool", "SpoolError", "Worker", "current_job"]
 
 # Loaded when first asked for: a command that only needs one of them starts sooner.
 _HOMES = {
     "Backend": "spoolq.backend",
+    "Cancel": "spoolq.errors",
     "Job": "spoolq.job",
     "JobInfo": "spoolq.model",
     "Spool": "spoolq.spool",

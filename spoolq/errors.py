@@ -13,6 +13,8 @@
         └── SpoolFull                below the low-water mark: make room
 
 Losing a race is never an error: it is a return value (`False`, `None`).
+
+Beside them Cancel, which is no error of ours: a task raises it to end.
 """
 
 from __future__ import annotations
@@ -68,3 +70,7 @@ class UnsafeSpool(SpoolUnavailable):
 
 class SpoolFull(SpoolUnavailable):
     """Too little space is left to take in new work; running jobs can still end."""
+
+
+class Cancel(Exception):
+    """Raised in a task that ends before it is done: `Job.check_cancelled` does. The job fails."""

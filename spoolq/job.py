@@ -2,25 +2,29 @@
 
 A handle never refreshes itself: `task`, `args`, `kwargs` and `retries` are as they were when it
 was made, and `retries` says which attempt it may speak for. Whoever performs the job commits its
-outcome; if the task has called `finish`, `fail` or `retry` itself, or the attempt was taken away
-meanwhile, that later commit is refused and changes nothing.
+outcome, unless the task has called `finish`, `fail` or `retry` itself: then nothing is left to
+commit. If the attempt was taken away meanwhile the commit is refused and changes nothing.
 """
 
 from __future__ import annotations
 
 import signal as signals
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from copy import deepcopy
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
-from spoolq.errors import InvalidType, InvalidValue, SpoolError, SpoolUnavailable
+from spoolq.clock import SystemClock
+from spoolq.errors import Cancel, InvalidType, InvalidValue, SpoolError, SpoolUnavailable
 from spoolq.events import Emitter
 from spoolq.model import JSON, UNKNOWN_ERROR, JobInfo
 from spoolq.runners import Outcome, describe
-from spoolq.runners.fork import start_fork
 from spoolq.transitions import brief, check_json
 
 if TYPE_CHECKING:
@@ -31,6 +35,11 @@ if TYPE_CHECKING:
     from spoolq.runners import Run
 
 Seconds = float | timedelta
+
+PROGRESS: Final = 0.1  # seconds between two notes about progress
+CLAIM_LOOK: Final = 1.0  # seconds between two looks whether the claim is still there
+
+_CLOCK: Final = SystemClock()
 
 _current: ContextVar[Job | None] = ContextVar("spoolq_job", default=None)
 
@@ -59,10 +68,14 @@ class Job(Emitter):
     """
 
     __slots__ = (
+        "_asked",
         "_child",
+        "_held_back",
         "_holder",
+        "_on_resolved",
         "_registry",
         "_resolved",
+        "_told_at",
         "args",
         "backend",
         "concluded",
@@ -104,6 +117,7 @@ class Job(Emitter):
         self._holder = holder
         self._child: _Child | None = None
         self._resolved = False
+        self._on_resolved: Callable[[], object] | None = None
         self.id = id
         self.task = task
         self.args = args
@@ -116,6 +130,10 @@ class Job(Emitter):
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.task} retries={self.retries}>"
+
+    def listens_to(self, events: Iterable[str]) -> bool:
+        """Whether anybody wants to hear of one of these events of this very handle."""
+        return self._callbacks is not None and not self._callbacks.keys().isdisjoint(events)
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -181,7 +199,8 @@ class Job(Emitter):
             priority=priority,
             queue=queue,
         )
-        self._resolved = self._resolved or done
+        if done:
+            self._resolve()
         return done
 
     def remove(self) -> bool:
@@ -192,10 +211,54 @@ class Job(Emitter):
         """Merge notes into the job's, in any state; None removes a key. False when it is gone."""
         return self.backend.note(self.id, {**(mapping or {}), **notes})
 
+    def progress(self, done: float, total: float | None = None, message: str | None = None) -> bool:
+        """Say how far the job has come, in its note `progress`: `{"done", "total", "message"}`.
+
+        May be called in a tight loop: it is written at most ten times a second, and the last word
+        when the task ends. False when the job is gone.
+        """
+        note = {"done": done, "total": total, "message": message}
+        self._held_back = None
+        check_json(note, "progress")
+        now = _CLOCK.elapsed()
+        if now < getattr(self, "_told_at", 0.0) + PROGRESS:
+            self._held_back = note
+            return True
+        self._told_at = now
+        return self.note(progress=note)
+
+    def _end_task(self) -> None:
+        asked = getattr(self, "_asked", None)
+        if asked is not None:
+            asked.restore()
+            del self._asked
+        note = getattr(self, "_held_back", None)
+        if note is not None:
+            self._held_back = None
+            with suppress(SpoolUnavailable):  # the job's end is worth more
+                self.note(progress=note)
+
+    def check_cancelled(self) -> None:
+        """Raise Cancel when this attempt has no business going on: a task calls it now and then.
+
+        That is when its claim is gone (the job was retried, removed or taken over; looked up once
+        a second), or when it was sent TERM, by a timeout or a `kill`. From the first call on TERM
+        no longer ends the process at once: the task has the grace, until KILL, to end in order.
+        """
+        asked = getattr(self, "_asked", None)
+        if asked is None:
+            asked = self._asked = _Asked()
+        if asked.to_stop:
+            raise Cancel("the job was asked to stop")
+        if asked.is_time_to_look():
+            info = self.info()
+            if info is None or info.state != "active" or info.retries != self.retries:
+                raise Cancel("the job was taken away from this attempt")
+
     def _finish(self, result: JSON, exit: JSON = None) -> bool:
         done = self.backend.finish_job(self.id, self.retries, result, exit=exit)
         if done:
-            self._resolved = True
+            self._resolve()
             self.emit("finished", result)
         return done
 
@@ -203,11 +266,26 @@ class Job(Emitter):
         error = UNKNOWN_ERROR if error is None else error
         done = self.backend.fail_job(self.id, self.retries, error, exit=exit)
         if done:
-            self._resolved = True
+            self._resolve()
             self.emit("failed", error)
         return done
 
+    def _resolve(self) -> None:
+        """This attempt was ended through this handle; whoever performs it need not do it."""
+        self._resolved = True
+        if self._on_resolved is not None:
+            self._on_resolved()
+        performed = _current.get()
+        if performed is not None and performed is not self and self._is_attempt(performed):
+            type(self)._resolve(performed)  # noqa: SLF001  # the task has used another handle
+
+    def _is_attempt(self, other: Job) -> bool:
+        mine = (self.id, self.retries, getattr(self.backend, "root", self.backend))
+        return mine == (other.id, other.retries, getattr(other.backend, "root", other.backend))
+
     def _commit(self, outcome: Outcome) -> None:
+        if outcome.settled:
+            return
         if not outcome.ok:
             self._fail(outcome.result, outcome.exit)
             return
@@ -262,23 +340,60 @@ class Job(Emitter):
         return None
 
     def _call(self) -> JSON:
-        """The task's return value, checked; what it returns after `finish` means nothing."""
-        self._resolved = False
-        # A backend may still hold these very lists, and a task does with them what it likes.
-        self.args, self.kwargs = deepcopy((self.args, self.kwargs))
+        """The task's return value, checked; what it returns after `finish` means nothing.
+
+        A coroutine runs to its end in a loop of its own.
+        """
+        self._begin_call()
         token = _current.set(self)
         try:
-            self.emit("start")
-            # Looked up now: a start handler may have changed the task [315].
-            function = self._registry.function(self.task)
-            context = (self,) if function.takes_context else ()
-            value = function.fn(*context, *self.args, **self.kwargs)
-            if self._resolved:
-                value = None
-            check_json(value, "result")
-            self.emit("finish")
+            value = self._invoke()
+            if isinstance(value, CoroutineType):
+                import asyncio  # 30 ms, for who has coroutines
+
+                value = asyncio.run(value)
+            return self._end_call(value)
         finally:
+            self._end_task()
             _current.reset(token)
+
+    async def acall(self) -> JSON:
+        """`execute` for a coroutine function, in the loop that runs; raises what it raises.
+
+        Raises InvalidType for a function that is none: it would hold everything else up.
+        """
+        self._begin_call()
+        token = _current.set(self)
+        try:
+            value = self._invoke(asynchronous=True)
+            return self._end_call(await value)
+        finally:
+            self._end_task()
+            _current.reset(token)
+
+    def _begin_call(self) -> None:
+        self._resolved = False
+        if self.args or self.kwargs:
+            # A backend may still hold these very lists, and a task does with them what it likes.
+            self.args, self.kwargs = deepcopy((self.args, self.kwargs))
+
+    def _invoke(self, *, asynchronous: bool = False) -> Any:
+        self.emit("start")
+        # Looked up now: a start handler may have changed the task [315].
+        function = self._registry.function(self.task)
+        context = (self,) if function.takes_context else ()
+        if asynchronous and not is_async(function.fn):
+            raise InvalidType(
+                f"task {self.task!r} is no coroutine function: "
+                "the runner aio performs `async def` only, let fork or pool perform it"
+            )
+        return function.fn(*context, *self.args, **self.kwargs)
+
+    def _end_call(self, value: JSON) -> JSON:
+        if self._resolved:
+            value = None
+        check_json(value, "result")
+        self.emit("finish")
         return value
 
     # -- performing in a child -------------------------------------------------------------------
@@ -309,7 +424,14 @@ class Job(Emitter):
         """
         if self._registry.is_executable(self.task):
             return self._start_program()
-        return start_fork(self._work)
+        import mmap  # these two are for processes that perform jobs
+
+        from spoolq.runners.fork import start_fork
+
+        # A byte that both processes see: the child may die of anything after it ended the job.
+        settled = mmap.mmap(-1, 1)
+        work = partial(self.work, lambda: settled.write_byte(1) if not settled.tell() else None)
+        return start_fork(work, lambda: settled[0] == 1)
 
     def is_finished(self) -> bool:
         """Whether the process that `start` started has ended; then its outcome is committed.
@@ -342,14 +464,28 @@ class Job(Emitter):
         """The id of the process that `start` started, None before."""
         return (self._child.run.pid or None) if self._child else None
 
-    def _work(self) -> Outcome:
-        """What the forked child does. The parent holds the claim and commits the outcome."""
+    def work(self, settled: Callable[[], object] | None = None) -> Outcome:
+        """Run the task and say how it ended; whoever holds the claim commits that.
+
+        `settled` is called when the task ends the job itself. Raises what is no Exception.
+        """
+        self._on_resolved = settled
         try:
             outcome = Outcome(True, self._call())
         except Exception as error:  # noqa: BLE001  # whatever a task raises is its failure
             outcome = Outcome(False, describe(error))
         self.emit("cleanup")
-        return outcome
+        return replace(outcome, settled=True) if self._resolved else outcome
+
+    async def awork(self, settled: Callable[[], object] | None = None) -> Outcome:
+        """`work` for a coroutine function, in the loop that runs."""
+        self._on_resolved = settled
+        try:
+            outcome = Outcome(True, await self.acall())
+        except Exception as error:  # noqa: BLE001  # whatever a task raises is its failure
+            outcome = Outcome(False, describe(error))
+        self.emit("cleanup")
+        return replace(outcome, settled=True) if self._resolved else outcome
 
     def _start_program(self) -> Run:
         of = self if self._holder is not None else self.info() or self
@@ -410,6 +546,43 @@ class _Child:
         self.run: Final = run
         self.reaped = False
         self.committed = False
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether calling this makes a coroutine."""
+    import inspect  # 10 ms, for who has coroutines
+
+    return inspect.iscoroutinefunction(function)
+
+
+class _Asked:
+    """Whether a task was asked to stop, from when it first wanted to know."""
+
+    __slots__ = ("_look_at", "to_stop")
+
+    def __init__(self) -> None:
+        self.to_stop = False
+        self._look_at = 0.0
+        # Only a process that would die of it listens; a program's own handler stays.
+        would_die = signals.getsignal(signals.SIGTERM) == signals.SIG_DFL
+        if would_die and threading.current_thread() is threading.main_thread():
+            signals.signal(signals.SIGTERM, self._stop)
+
+    def _stop(self, number: int, frame: object) -> None:
+        del number, frame
+        self.to_stop = True
+
+    def restore(self) -> None:
+        """The task is over: TERM means again what it meant."""
+        if signals.getsignal(signals.SIGTERM) == self._stop:
+            signals.signal(signals.SIGTERM, signals.SIG_DFL)
+
+    def is_time_to_look(self) -> bool:
+        now = _CLOCK.elapsed()
+        if now < self._look_at:
+            return False
+        self._look_at = now + CLAIM_LOOK
+        return True
 
 
 def _signal_number(signal: int | str) -> int:

@@ -1,7 +1,9 @@
 """Where the output of each attempt goes: `logs/<id // 256>/<id>.<retries>.log`.
 
-A log is written by the job itself, straight into the file, and appended to by nobody else. It is
-a convenience, not a record: it is not synced, and a job is complete without it.
+A log is written by the job itself, straight into the file, so that output costs nobody anything.
+Whoever holds the job looks at its size now and then: beyond `max_log` the middle is cut out, with
+a line that says so, and the job goes on. A log is a convenience, not a record: it is not synced,
+and a job is complete without it.
 """
 
 from __future__ import annotations
@@ -10,9 +12,18 @@ import errno
 import os
 import re
 import stat
-from typing import Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from spoolq.clock import SystemClock
+
+if TYPE_CHECKING:
+    from spoolq.clock import Clock
 
 SHARD: Final = 256  # ids a directory
+
+LOOK: Final = 0.25  # seconds between two looks at the size of a log
+TAIL: Final = 1024 * 1024  # bytes of the end that a cut leaves, where max_log allows
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NAME: Final = re.compile(r"(\d+)\.(\d+)\.log", re.ASCII)
@@ -29,16 +40,52 @@ def open_log(root: str, id: int, retries: int) -> int:
     Whoever may read `logs/` may read the log: its mode and owner follow that directory's. Raises
     OSError.
     """
-    logs = os.open(f"{root}/logs", _DIRECTORY)
-    try:
-        above = os.fstat(logs)
-        shard = _open_shard(logs, str(id // SHARD), above)
+    return _open(root, id, retries, os.O_WRONLY | os.O_CREAT)
+
+
+class Cap:
+    """Keeps one attempt's log within its size. Every method may be called often."""
+
+    def __init__(
+        self, root: str, id: int, retries: int, max_log: int, clock: Clock | None = None
+    ) -> None:
+        """`max_log` is in bytes."""
+        self._root, self._id, self._retries = root, id, retries
+        self._path = log_path(root, id, retries)
+        self._max = max_log
+        self._clock = clock or SystemClock()
+        self._next = self._clock.elapsed() + LOOK
+        self._dropped = 0
+
+    def look(self, *, last: bool = False) -> None:
+        """Cut the log if it is time to look and it is too long; `last`: look in any case."""
+        if not last and self._clock.elapsed() < self._next:
+            return
+        self._next = self._clock.elapsed() + LOOK
+        with suppress(OSError):  # the job may have removed it, or made something else of it
+            if os.lstat(self._path).st_size > self._max:
+                self._cut()
+
+    def _cut(self) -> None:
+        fd = _open(self._root, self._id, self._retries, os.O_RDWR)
         try:
-            return _open_in(shard, f"{id}.{retries}.log", above)
+            size, head, tail = os.fstat(fd).st_size, self._max // 2, min(self._max // 4, TAIL)
+            end = os.pread(fd, tail, size - tail)
+            before = len(cut_marker(self._dropped)) if self._dropped else 0
+            self._dropped += size - head - before - len(end)
+            # RACE: what is written between the reading and the cut is lost, as the middle is. What
+            # comes between the cut and the marker is kept in front of it: everybody appends.
+            os.ftruncate(fd, head)
+            left = memoryview(cut_marker(self._dropped) + end)
+            while left:
+                left = left[os.write(fd, left) :]
         finally:
-            os.close(shard)
-    finally:
-        os.close(logs)
+            os.close(fd)
+
+
+def cut_marker(dropped: int) -> bytes:
+    """What stands in a log where so many bytes were dropped."""
+    return b"\n[spoolq: %d bytes were left out here: the log was longer than max_log]\n" % dropped
 
 
 def read_log(root: str, id: int, retries: int, *, tail: int | None = None) -> bytes | None:
@@ -75,7 +122,22 @@ def last_lines(output: bytes, lines: int = 20, size: int = 4096) -> str:
 # Root writes here into directories of a user, who could put links in the way: no step follows one.
 
 
+def _open(root: str, id: int, retries: int, how: int) -> int:
+    logs = os.open(f"{root}/logs", _DIRECTORY)
+    try:
+        above = os.fstat(logs)
+        shard = _open_shard(logs, str(id // SHARD), above)
+        try:
+            return _open_in(shard, f"{id}.{retries}.log", above, how)
+        finally:
+            os.close(shard)
+    finally:
+        os.close(logs)
+
+
 def _open_shard(logs: int, name: str, above: os.stat_result) -> int:
+    with suppress(FileNotFoundError):
+        return os.open(name, _DIRECTORY, dir_fd=logs)
     try:
         os.mkdir(name, 0o700, dir_fd=logs)
     except FileExistsError:
@@ -85,8 +147,8 @@ def _open_shard(logs: int, name: str, above: os.stat_result) -> int:
     return shard
 
 
-def _open_in(shard: int, name: str, above: os.stat_result) -> int:
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+def _open_in(shard: int, name: str, above: os.stat_result, how: int) -> int:
+    flags = how | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     fd = os.open(name, flags, 0o600, dir_fd=shard)
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
@@ -94,7 +156,10 @@ def _open_in(shard: int, name: str, above: os.stat_result) -> int:
         raise OSError(errno.EINVAL, "not a file of its own", name)
     os.set_blocking(fd, True)
     if status.st_size == 0 and status.st_uid == os.geteuid():
-        _adopt(fd, 0o600 | (above.st_mode & 0o060), above)
+        mode = 0o600 | (above.st_mode & 0o060)
+        owner = (above.st_uid, above.st_gid)
+        if status.st_mode & 0o777 != mode or (status.st_uid, status.st_gid) != owner:
+            _adopt(fd, mode, above)
     return fd
 
 

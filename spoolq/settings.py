@@ -26,6 +26,8 @@ class Settings:
     """Free space below which new work is refused; None: 1 % of the file system, at most 64 MiB."""
     ballast: int | None = None
     """Space kept back so that running jobs can end on a full disk; None: 1 %, at most 8 MiB."""
+    max_log: int = 64 * 1024 * 1024
+    """Size of an attempt's log beyond which its middle is dropped."""
     env: dict[str, str] = field(default_factory=dict)
     """Variables that every executable is given."""
     pass_env: tuple[str, ...] = ()
@@ -40,6 +42,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "stuck_after": (int, float),
     "low_water": (int,),
     "ballast": (int,),
+    "max_log": (int,),
     "env": (dict,),
     "pass_env": (list,),
 }

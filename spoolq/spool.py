@@ -111,6 +111,7 @@ class Spool(Emitter):
         priority: int | None = None,
         attempts: int | None = None,
         timeout: Seconds | None = None,
+        runner: str | None = None,
     ) -> Callable[[Callable[Concatenate[Job, P], R]], Task[P, R]]: ...
     @overload
     def task(
@@ -123,6 +124,7 @@ class Spool(Emitter):
         priority: int | None = None,
         attempts: int | None = None,
         timeout: Seconds | None = None,
+        runner: str | None = None,
     ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
     def task(
         self,
@@ -135,18 +137,27 @@ class Spool(Emitter):
         priority: int | None = None,
         attempts: int | None = None,
         timeout: Seconds | None = None,
+        runner: str | None = None,
     ) -> Any:
         """Register the decorated function, by its own name unless another is given.
 
         The options are those its `enqueue` uses. With `takes_context` the function is given the
-        job as its first argument.
+        job as its first argument. `runner` is how a worker performs it: "fork", "pool" or "aio"
+        (which takes an `async def`); None leaves that to the worker.
         """
         options = _given(queue=queue, priority=priority, attempts=attempts, timeout=timeout)
 
         def register(fn: Callable[..., Any]) -> Task[..., Any]:
             known_as = fn.__name__ if name is None else name
             return self._add(
-                Task(known_as, fn, self.enqueue, takes_context=takes_context, options=options)
+                Task(
+                    known_as,
+                    fn,
+                    self.enqueue,
+                    takes_context=takes_context,
+                    options=options,
+                    runner=runner,
+                )
             )
 
         return register if fn is None else register(fn)

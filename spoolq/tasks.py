@@ -6,11 +6,14 @@ import functools
 from collections.abc import Callable
 from typing import Any, Final, Generic, ParamSpec, TypeVar
 
-from spoolq.errors import InvalidType
-from spoolq.job import Job, current_job
+from spoolq.errors import InvalidType, InvalidValue
+from spoolq.job import Job, current_job, is_async
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+RUNNERS: Final = ("fork", "pool", "aio")
+"""How a function can be performed: a child a job, children that stay, coroutines in one child."""
 
 
 class Task(Generic[P, R]):
@@ -24,11 +27,19 @@ class Task(Generic[P, R]):
         *,
         takes_context: bool = False,
         options: dict[str, Any] | None = None,
+        runner: str | None = None,
     ) -> None:
-        """Made by `Spool.task` and `Spool.add_task`."""
+        """Made by `Spool.task` and `Spool.add_task`. Raises InvalidType, InvalidValue."""
         if not callable(fn):
             raise InvalidType(f"task {name!r} must be a function, not {type(fn).__name__}")
+        if runner is not None and runner not in RUNNERS:
+            raise InvalidValue(
+                f"task {name!r}: a runner is one of {', '.join(RUNNERS)}: {runner!r}"
+            )
+        if runner == "aio" and not is_async(fn):
+            raise InvalidType(f"task {name!r} must be an `async def` for the runner aio")
         self.name: Final = name
+        self.runner: Final = runner
         self.fn: Final = fn
         self.takes_context: Final = takes_context
         self.options: Final = options or {}

@@ -10,9 +10,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from spoolq.errors import InvalidValue, SpoolUnavailable
+from spoolq.errors import SpoolUnavailable
 from spoolq.events import Emitter
 from spoolq.job import Job
 from spoolq.loop.plan import HEARTBEAT, Terms
@@ -154,11 +155,11 @@ class Worker(Emitter):
 
     def engine(self, terms: Terms, *, runner: str = "fork", **options: Any) -> Engine:
         """What `run` runs, for who wants to know how it went. See `Engine`."""
-        from spoolq.loop.engine import Engine, Plain  # only who runs a worker pays for it
+        from spoolq.loop.engine import Engine  # only who runs a worker pays for these
+        from spoolq.performing import Performers
 
-        if runner != "fork":
-            raise InvalidValue(f"there is no runner {runner!r}, only fork")
-        return Engine(self, self._backend, self._registry, terms, Plain, **options)
+        performers = partial(Performers, self._backend, self._registry, runner)
+        return Engine(self, self._backend, self._registry, terms, performers, **options)
 
     def stop(self) -> None:
         """End `run` as INT does, from any thread; nothing happens when it does not run."""

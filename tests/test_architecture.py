@@ -33,7 +33,7 @@ FLOORS: Final = (
     ("spoolq.registry", "spoolq.listing"),
     ("spoolq.job",),
     ("spoolq.loop",),
-    ("spoolq.tasks", "spoolq.worker"),
+    ("spoolq.tasks", "spoolq.performing", "spoolq.worker"),
     ("spoolq.spool",),
     ("spoolq",),
     ("spoolq.process",),

@@ -549,7 +549,7 @@ class Engine:
 
 
 class Runners(Protocol):
-    """How the jobs of one worker are performed."""
+    """How the jobs of one worker are performed. Belongs to the engine's thread."""
 
     def start(self, job: Job) -> Run:
         """Start a claimed job. Raises OSError when the system has no process left."""
@@ -559,17 +559,3 @@ class Runners(Protocol):
 
     def close(self) -> None:
         """End whatever is left."""
-
-
-class Plain:
-    """Programs as programs, functions in a child forked right here: for runs that are short."""
-
-    def start(self, job: Job) -> Run:
-        """Start a claimed job. Raises OSError when the system has no process left."""
-        return job.begin()
-
-    def tend(self) -> None:
-        """Nothing waits for work."""
-
-    def close(self) -> None:
-        """Nothing is kept."""

@@ -20,26 +20,32 @@ been written by somebody else, fails with the reason and is not run.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pwd
 import stat
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from spoolq.clock import Clock
+from spoolq.clock import Clock, SystemClock
 from spoolq.errors import SpoolError, UnsafeFile
-from spoolq.logs import open_log, read_log
+from spoolq.logs import Cap, open_log, read_log
 from spoolq.model import JSON
 from spoolq.runners import Attempt, Run
+from spoolq.runners.marks import Marks, set_mark
 from spoolq.runners.program import NotStarted, ProgramRun, Scratch
 from spoolq.settings import Settings
 
 EXEC: Final = "exec"
 """The task of a command line; an executable of this name is never run."""
+
+ACCOUNT: Final = 10.0  # seconds that the user programs run as is remembered
+
+_EXHAUSTED: Final = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # NOTIFY_URL: a crontab that sets it for notify.job is all that MiniQ asks for.
@@ -81,31 +87,108 @@ def start_executable(
     worker: int | None = None,
     settings: Settings | None = None,
     clock: Clock | None = None,
+    account: Account | None = None,
+    mark: int | None = None,
+    sweep: Callable[[int], None] | None = None,
 ) -> Run:
     """Start the program of one attempt in the spool at `root`.
 
     Never raises for what is wrong with the job or its program: such a run has failed already,
     with the reason as its outcome. `timeout` is in seconds, `worker` the id of the claim's holder.
+    `account` is what `job_account` has said a moment ago; `mark` and `sweep` see `ProgramRun`.
+
+    Raises OSError when the system has no process, descriptor or memory left.
     """
     root = os.path.abspath(root)
     settings = settings or Settings()
+    mark = Marks().take() if mark is None else mark
     scratch = None
     try:
-        account = job_account(root)
+        account = account or job_account(root)
         command = _prepare(attempt, root, settings, account)
         scratch = Scratch(f"{attempt.id}.{attempt.retries}", account.switch)
         given = _given(attempt, root, queue, worker, scratch)
         log = open_log(root, attempt.id, attempt.retries)
         try:
-            process = _spawn(command, given, scratch, account, log)
+            process = _spawn(command, given, scratch, account, log, mark)
         finally:
             os.close(log)
     except (OSError, ValueError, SpoolError) as error:
         if scratch is not None:
             scratch.remove()
+        if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+            raise
         return NotStarted(*_reason(error))
     tail = partial(_read_tail, root, attempt.id, attempt.retries)
-    return ProgramRun(process, scratch, tail, timeout=timeout, clock=clock)
+    cap = Cap(root, attempt.id, attempt.retries, settings.max_log, clock)
+    return ProgramRun(
+        process, scratch, tail, mark=mark, sweep=sweep, cap=cap, timeout=timeout, clock=clock
+    )
+
+
+class Executables:
+    """Starts programs: a `Runner`."""
+
+    def __init__(
+        self,
+        root: str,
+        settings: Callable[[], Settings | None],
+        marks: Marks,
+        sweep: Callable[[int], None],
+        clock: Clock | None = None,
+    ) -> None:
+        """For the spool at `root`; `settings` says what its settings are now."""
+        self._root = os.path.abspath(root)
+        self._settings = settings
+        self._marks = marks
+        self._sweep = sweep
+        self._clock = clock or SystemClock()
+        self._account: Account | None = None
+        self._account_until = 0.0
+        self._runs: list[ProgramRun] = []
+
+    def room(self) -> int:
+        """As many as the system has processes for."""
+        return 2**31 - 1
+
+    def start(self, attempt: Attempt) -> Run:
+        """Start one. Raises OSError when the system has no process or descriptor left."""
+        run = start_executable(
+            attempt,
+            root=self._root,
+            queue=getattr(attempt, "queue", "default"),
+            timeout=getattr(attempt, "timeout", None),
+            worker=getattr(attempt, "worker", None),
+            settings=self._settings(),
+            clock=self._clock,
+            account=self._job_account(),
+            mark=self._marks.take(),
+            sweep=self._sweep,
+        )
+        if isinstance(run, ProgramRun):
+            self._runs.append(run)
+        return run
+
+    def _job_account(self) -> Account | None:
+        """The user, looked up in the system's lists once in a while; None: look now."""
+        now = self._clock.elapsed()
+        if now >= self._account_until:
+            try:
+                self._account = job_account(self._root)
+            except OSError:
+                return None  # the start says what is wrong
+            self._account_until = now + ACCOUNT
+        return self._account
+
+    def tend(self) -> None:
+        """Cut logs that are too long."""
+        if self._runs:
+            self._runs = [run for run in self._runs if not run.has_ended]
+            for run in self._runs:
+                run.tend()
+
+    def close(self) -> None:
+        """Nothing waits for work."""
 
 
 # -- as whom -------------------------------------------------------------------------------------
@@ -219,7 +302,21 @@ def check_executable(root: str, path: str, trusted: set[int]) -> None:
     jobs = f"{root}/jobs"
     _check_owner(jobs, os.lstat(jobs), trusted)
     _check_mode(jobs, os.stat(jobs))
-    _check_owner(path, os.lstat(path), trusted)
+    own = os.lstat(path)
+    _check_owner(path, own, trusted)
+    if stat.S_ISLNK(own.st_mode):
+        path, own = _check_target(path, jobs, trusted)
+    _check_mode(path, own)
+    if not stat.S_ISREG(own.st_mode):
+        raise UnsafeFile(f"{path} is no regular file")
+    if not own.st_mode & 0o111:
+        raise PermissionError(f"{path} is not executable: chmod +x it")
+    if own.st_size == 0:
+        raise OSError(f"{path} is empty")
+
+
+def _check_target(path: str, jobs: str, trusted: set[int]) -> tuple[str, os.stat_result]:
+    """Where a link leads to, the directories above it checked, and its status."""
     target = os.path.realpath(path, strict=True)
     inside = os.path.realpath(jobs)
     parent = os.path.dirname(target)
@@ -233,13 +330,7 @@ def check_executable(root: str, path: str, trusted: set[int]) -> None:
         parent = os.path.dirname(parent)
     status = os.stat(target)
     _check_owner(target, status, trusted)
-    _check_mode(target, status)
-    if not stat.S_ISREG(status.st_mode):
-        raise UnsafeFile(f"{path} is no regular file")
-    if not status.st_mode & 0o111:
-        raise PermissionError(f"{path} is not executable: chmod +x it")
-    if status.st_size == 0:
-        raise OSError(f"{path} is empty")
+    return target, status
 
 
 def _check_owner(path: str, status: os.stat_result, trusted: set[int]) -> None:
@@ -303,26 +394,37 @@ def _encode(env: Mapping[str, str]) -> dict[bytes, bytes]:
 
 
 def _spawn(
-    command: _Command, given: Mapping[bytes, bytes], scratch: Scratch, account: Account, log: int
+    command: _Command,
+    given: Mapping[bytes, bytes],
+    scratch: Scratch,
+    account: Account,
+    log: int,
+    mark: int,
 ) -> subprocess.Popen[bytes]:
     env = {**command.env, **given}
     if command.cwd is None:
         env[b"TMPDIR"] = given[b"SPOOLQ_TMPDIR"]
     user, group = account.switch or (None, None)
-    return subprocess.Popen(
-        command.argv,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        close_fds=True,
-        cwd=command.cwd or scratch.work,
-        env=env,
-        umask=command.umask,
-        start_new_session=True,
-        user=user,
-        group=group,
-        extra_groups=account.groups if account.switch else None,
-    )
+    # What this process starts inherits the mark; another thread's children as well, if it starts
+    # any just now. Setting it in the child would cost a fork instead of a vfork: 1 ms.
+    before = set_mark(mark)
+    try:
+        return subprocess.Popen(
+            command.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            close_fds=True,
+            cwd=command.cwd or scratch.work,
+            env=env,
+            umask=command.umask,
+            start_new_session=True,
+            user=user,
+            group=group,
+            extra_groups=account.groups if account.switch else None,
+        )
+    finally:
+        set_mark(before)
 
 
 def _reason(error: Exception) -> tuple[str, str]:

@@ -12,26 +12,30 @@ import json
 import os
 import select
 import signal
-import sys
 import threading
 import traceback
-from functools import cache
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from spoolq.clock import SystemClock
 from spoolq.runners import Outcome, describe, died
+from spoolq.runners.child import exit_status, prctl, reset_signals
+from spoolq.runners.marks import Marks, kill_marked, set_mark
+from spoolq.runners.output import flush
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from io import FileIO
 
-_DEFAULT: Final = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 _PR_SET_PDEATHSIG: Final = 1
-_IGNORED: Final = (signal.SIGUSR1, signal.SIGUSR2)
 
 
-def start_fork(work: Callable[[], Outcome]) -> ForkRun:
+def start_fork(
+    work: Callable[[], Outcome], was_settled: Callable[[], bool] = lambda: False
+) -> ForkRun:
     """Call `work` in a child of its own session and let its answer be the outcome.
+
+    `was_settled` is asked at the end: whether the task has ended its job itself.
 
     An exception out of `work` is a failure. SystemExit ends the child with that status, and the
     status decides [326, 327]: 0 is success without a result. Raises OSError when the system has
@@ -39,11 +43,11 @@ def start_fork(work: Callable[[], Outcome]) -> ForkRun:
     """
     answer = open(os.memfd_create("spoolq-outcome"), "w+b", buffering=0)  # noqa: SIM115  # ForkRun closes it
     # The child leaves without flushing what it inherited, or it would be written twice.
-    _flush()
+    flush()
     # RACE: a signal between the fork and the reset below would run the parent's handler in the
     # child; it waits until the child has its own dispositions.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    die = _death_of_parent()
+    die, mark = _death_of_parent(), Marks().take()
     try:
         pid = os.fork()
     except OSError:
@@ -52,8 +56,9 @@ def start_fork(work: Callable[[], Outcome]) -> ForkRun:
         raise
     if pid == 0:
         die()
+        set_mark(mark)
         _become_job(work, answer, mask)
-    run = ForkRun(pid, answer)
+    run = ForkRun(pid, answer, mark, was_settled)
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     except BaseException:
@@ -67,8 +72,12 @@ def start_fork(work: Callable[[], Outcome]) -> ForkRun:
 class ForkRun:
     """A forked child at work: a `Run`."""
 
-    def __init__(self, pid: int, answer: FileIO) -> None:
+    def __init__(
+        self, pid: int, answer: FileIO, mark: int, was_settled: Callable[[], bool]
+    ) -> None:
         self.pid: Final = pid
+        self._mark = mark
+        self._was_settled = was_settled
         self._answer = answer
         self._outcome: Outcome | None = None
         self._pidfd: int | None = None
@@ -122,7 +131,9 @@ class ForkRun:
                 self._pidfd = None
             with self._answer as file:
                 file.seek(0)
-                self._outcome = _outcome(status, file.readall())
+                outcome = _outcome(status, file.readall())
+            kill_marked(self._mark)
+            self._outcome = replace(outcome, settled=True) if self._was_settled() else outcome
 
 
 def _outcome(status: int | None, answer: bytes) -> Outcome:
@@ -162,22 +173,14 @@ def _death_of_parent() -> Callable[[], None]:
     """
     if threading.current_thread() is not threading.main_thread():
         return lambda: None
-    parent, prctl = os.getpid(), _prctl()
+    parent, call = os.getpid(), prctl()
 
     def die() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        call(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)  # RACE: it died before this was set
 
     return die
-
-
-@cache
-def _prctl() -> Callable[..., int]:
-    import ctypes  # 5 ms, for processes that fork jobs
-
-    found: Callable[..., int] = ctypes.CDLL(None).prctl
-    return found
 
 
 def _become_job(work: Callable[[], Outcome], answer: FileIO, mask: Iterable[int]) -> NoReturn:
@@ -188,13 +191,14 @@ def _become_job(work: Callable[[], Outcome], answer: FileIO, mask: Iterable[int]
     status = 1
     try:
         os.setsid()
-        _reset_signals()
+        signal.set_wakeup_fd(-1)
+        reset_signals()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         status = _work_and_answer(work, answer)
     except BaseException:  # noqa: BLE001  # nothing may return into the parent's frames
         traceback.print_exc()
     finally:
-        _flush()
+        flush()
         os._exit(status)
 
 
@@ -203,33 +207,10 @@ def _work_and_answer(work: Callable[[], Outcome], answer: FileIO) -> int:
         outcome = work()
         text = json.dumps([outcome.ok, outcome.result], allow_nan=False)
     except SystemExit as stop:
-        return _exit_status(stop.code)
+        return exit_status(stop.code)
     except BaseException as error:  # noqa: BLE001  # whatever a task raises is its failure
         text = json.dumps([False, describe(error)])
     left = memoryview(text.encode())
     while left:
         left = left[answer.write(left) :]
     return 0
-
-
-def _exit_status(code: object) -> int:
-    """What Python would leave with: None is 0, and anything but a number is a message."""
-    if code is None or isinstance(code, int):
-        return (code or 0) & 0xFF
-    print(code, file=sys.stderr)
-    return 1
-
-
-def _reset_signals() -> None:
-    signal.set_wakeup_fd(-1)
-    for number in _DEFAULT:
-        signal.signal(number, signal.SIG_DFL)
-    for number in _IGNORED:
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        # A program without a terminal may have no such stream, or a closed one.
-        with contextlib.suppress(AttributeError, OSError, ValueError):
-            stream.flush()

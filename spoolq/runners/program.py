@@ -4,53 +4,63 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal as signals
 import stat
 import subprocess
 import tempfile
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from spoolq.clock import Clock, SystemClock
 from spoolq.errors import JobCorrupt
 from spoolq.files.records import parse
-from spoolq.logs import last_lines
+from spoolq.logs import Cap, last_lines
 from spoolq.model import JSON
 from spoolq.runners import Outcome
-from spoolq.runners.waiting import wait_for_exit
+from spoolq.runners.deadline import Deadline
+from spoolq.runners.marks import kill_marked
+from spoolq.runners.waiting import wait_for_run
 
-GRACE: Final = 5.0  # seconds between TERM and KILL
 MAX_RESULT: Final = 1024 * 1024  # bytes of a result; a larger one belongs into a file of its own
 TAIL: Final = 4096  # bytes of output kept in the error of a failed job
-
-_LONGEST_PAUSE: Final = 60.0  # seconds between two looks at a program that runs
 
 
 class Scratch:
     """The private directory of one attempt, in the temporary directory of this host.
 
-    `work` is the program's to use; `result` lies beside it, where `rm -rf *` does not reach it.
+    `work` is the program's to use; `result` lies beside it, where `rm -rf *` does not reach it,
+    under a name that nobody can guess before the program has made it.
     """
 
     def __init__(self, name: str, owner: tuple[int, int] | None = None) -> None:
         """Make it, for the user and group `owner` where that is not this process's own."""
-        self.path = tempfile.mkdtemp(prefix=f"spoolq-{name}-")
-        self.work = f"{self.path}/work"
-        self.result = f"{self.path}/result"
+        place = f"{tempfile.gettempdir()}/spoolq-{name}-"
+        self.work = place + secrets.token_hex(8)
+        self.result = f"{place}{secrets.token_hex(8)}.result"
+        self.owner: Final = os.geteuid() if owner is None else owner[0]
         os.mkdir(self.work, 0o700)
         if owner is not None:
             os.chown(self.work, *owner)
-            os.chown(self.path, *owner)
 
     def remove(self) -> None:
         """Remove it with everything in it; what resists is left to the host's own cleaning."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        if os.path.lexists(self.path) and os.geteuid() != 0:
+        with contextlib.suppress(OSError):
+            os.unlink(self.result)
+        try:
+            os.rmdir(self.work)  # most programs leave nothing in it
+        except OSError:
+            self._remove_all()
+
+    def _remove_all(self) -> None:
+        shutil.rmtree(self.result, ignore_errors=True)
+        shutil.rmtree(self.work, ignore_errors=True)
+        if os.path.lexists(self.work) and os.geteuid() != 0:
             # A program may leave directories without write permission, as module caches do.
-            for parent, _, _ in os.walk(self.path, onerror=None):
+            for parent, _, _ in os.walk(self.work, onerror=None):
                 _make_removable(parent)
-            shutil.rmtree(self.path, ignore_errors=True)
+            shutil.rmtree(self.work, ignore_errors=True)
 
 
 class ProgramRun:
@@ -62,17 +72,24 @@ class ProgramRun:
         scratch: Scratch,
         read_tail: Callable[[int], bytes],
         *,
+        mark: int,
+        sweep: Callable[[int], None] | None = None,
+        cap: Cap | None = None,
         timeout: float | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Watch `process`; `read_tail(size)` reads the end of its output."""
+        """Watch `process`; `read_tail(size)` reads the end of its output.
+
+        What it has started carries `mark`. If it ends well that is left to `sweep`, which may take
+        its time; without one, and if it was killed, it is killed before the end is told.
+        """
         self._process = process
         self._scratch = scratch
         self._read_tail = read_tail
-        self._clock = clock or SystemClock()
-        self._timeout = timeout
-        self._deadline = None if timeout is None else self._clock.elapsed() + timeout
-        self._timed_out = False
+        self._mark = mark
+        self._sweep = sweep
+        self._cap = cap
+        self._deadline = Deadline(timeout, clock or SystemClock())
         self._outcome: Outcome | None = None
         self._pidfd: int | None = None
 
@@ -83,30 +100,35 @@ class ProgramRun:
 
     def poll(self) -> Outcome | None:
         """The outcome, or None while the program runs. Ends it when its timeout has run out."""
-        if self._outcome is None:
-            try:
-                ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
-            except ChildProcessError:
-                self._outcome = self._settle(None, None)
-                return self._outcome
-            if ended is not None:
-                exited = ended.si_code == os.CLD_EXITED
-                status = ended.si_status
-                self._outcome = self._settle(*((status, None) if exited else (None, status)))
-            else:
-                self._enforce_timeout()
-        return self._outcome
+        if self._outcome is not None:
+            return self._outcome
+        try:
+            ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        except ChildProcessError:
+            self._outcome = self._settle(None, None)
+            return self._outcome
+        if ended is not None:
+            exited = ended.si_code == os.CLD_EXITED
+            status = ended.si_status
+            self._outcome = self._settle(*((status, None) if exited else (None, status)))
+            return self._outcome
+        self._enforce_timeout()
+        self.tend()
+        return None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether somebody has seen the end."""
+        return self._outcome is not None
+
+    def tend(self) -> None:
+        """Cut its log when it is too long."""
+        if self._cap is not None:
+            self._cap.look()
 
     def wait(self, timeout: float | None = None) -> Outcome | None:
         """Wait up to `timeout` seconds, None: without end. None when the time ran out first."""
-        until = None if timeout is None else self._clock.elapsed() + timeout
-        while self.poll() is None:
-            now = self._clock.elapsed()
-            if until is not None and now >= until:
-                return None
-            ends = [moment - now for moment in (until, self._deadline) if moment is not None]
-            wait_for_exit([self.pid], min([_LONGEST_PAUSE, *ends]))
-        return self._outcome
+        return wait_for_run(self, timeout, self._deadline)
 
     def fileno(self) -> int | None:
         """A descriptor that is readable once the program has ended; None where there is none."""
@@ -123,16 +145,11 @@ class ProgramRun:
                 os.killpg(self.pid, signal)
 
     def _enforce_timeout(self) -> None:
-        if self._deadline is None or self._clock.elapsed() < self._deadline:
-            return
-        if self._timed_out:
-            self.kill(signals.SIGKILL)
-            return
-        self._timed_out = True
-        self._deadline += GRACE
-        self.kill(signals.SIGTERM)
-        # A stopped program would see TERM only after the grace.
-        self.kill(signals.SIGCONT)
+        number = self._deadline.signal()
+        if number is not None:
+            self.kill(number)
+            # A stopped program would see TERM only after the grace.
+            self.kill(signals.SIGCONT)
 
     def _settle(self, code: int | None, signal: int | None) -> Outcome:
         # RACE: the group dies before its leader is reaped: until then nobody else gets its number.
@@ -141,6 +158,12 @@ class ProgramRun:
         if self._pidfd is not None:
             os.close(self._pidfd)
             self._pidfd = None
+        if self._sweep is None or signal is not None or self._deadline.over:
+            kill_marked(self._mark)
+        else:
+            self._sweep(self._mark)
+        if self._cap is not None:
+            self._cap.look(last=True)
         try:
             return self._judge(code, signal)
         finally:
@@ -148,9 +171,9 @@ class ProgramRun:
 
     def _judge(self, code: int | None, signal: int | None) -> Outcome:
         exit_status: dict[str, JSON] = {"code": code, "signal": signal, "reason": "exited"}
-        if self._timed_out:
+        if self._deadline.over:
             exit_status["reason"] = "timeout"
-            kind, message = "Timeout", f"ended after its timeout of {self._timeout:g} s"
+            kind, message = self._deadline.error().values()
         elif signal is not None:
             exit_status["reason"] = "signaled"
             kind, message = "Signal", f"killed by signal {signal} ({_signal_name(signal)})"
@@ -158,7 +181,7 @@ class ProgramRun:
             exit_status["reason"] = "lost"
             kind, message = "ExitStatus", "its exit status was taken by somebody else"
         elif code == 0:
-            result, flags = read_result(self._scratch.result)
+            result, flags = read_result(self._scratch.result, self._scratch.owner)
             return Outcome(ok=True, result=result, exit={**exit_status, **flags})
         else:
             kind, message = "ExitStatus", f"exit status {code}"
@@ -196,15 +219,15 @@ class NotStarted:
         del signal
 
 
-def read_result(path: str) -> tuple[JSON, dict[str, JSON]]:
+def read_result(path: str, owner: int) -> tuple[JSON, dict[str, JSON]]:
     """What a program left as its result, and flags for its exit status.
 
     Nothing is null. What is not JSON is a string, flagged `{"result": "text"}`; what is larger
     than MAX_RESULT becomes `{"truncated": true, "bytes", "text"}`, flagged `"truncated"`; what
-    is no file of the program's own is null, flagged `"refused"`.
+    is no file of the program's own, made by the user `owner`, is null, flagged `"refused"`.
     """
     try:
-        data, size = _read_own_file(path)
+        data, size = _read_own_file(path, owner)
     except FileNotFoundError:
         return None, {}
     except OSError:
@@ -221,12 +244,12 @@ def read_result(path: str) -> tuple[JSON, dict[str, JSON]]:
         return data.decode("utf-8", "replace").removesuffix("\n"), {"result": "text"}
 
 
-def _read_own_file(path: str) -> tuple[bytes, int]:
+def _read_own_file(path: str, owner: int) -> tuple[bytes, int]:
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(fd)
         # A second link could be a file that only the reader may read.
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_uid != owner:
             raise PermissionError(path)
         data = bytearray()
         while len(data) <= MAX_RESULT and (block := os.read(fd, MAX_RESULT + 1 - len(data))):
@@ -247,6 +270,3 @@ def _signal_name(number: int) -> str:
         return signals.Signals(number).name
     except ValueError:
         return "real-time"
-
-
-__all__: list[Any] = ["GRACE", "MAX_RESULT", "NotStarted", "ProgramRun", "Scratch", "read_result"]

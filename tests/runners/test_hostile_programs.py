@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spoolq.runners.program import GRACE
+from spoolq.runners.deadline import GRACE
 from tests.runners.programs import Programs, alive
 from tests.support import FakeClock, wait_for
 

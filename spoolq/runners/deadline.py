@@ -1,0 +1,43 @@
+"""The timeout of one attempt: TERM when it has run out, KILL after the grace."""
+
+from __future__ import annotations
+
+import signal as signals
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from spoolq.clock import Clock
+    from spoolq.model import JSON
+
+GRACE: Final = 5.0  # seconds between TERM and KILL
+
+
+class Deadline:
+    """When an attempt has to end; without a timeout never."""
+
+    def __init__(self, timeout: float | None, clock: Clock) -> None:
+        """`timeout` is in seconds from now."""
+        self._timeout = timeout
+        self._clock = clock
+        self.at = None if timeout is None else clock.elapsed() + timeout
+        """When `signal` has something to say, by the clock's `elapsed`; None: never."""
+        self.over = False
+        """Whether the time has run out."""
+
+    def signal(self) -> int | None:
+        """The signal that is to be sent now, None for none."""
+        if self.at is None or self._clock.elapsed() < self.at:
+            return None
+        if self.over:
+            return signals.SIGKILL
+        self.over = True
+        self.at += GRACE
+        return signals.SIGTERM
+
+    def error(self) -> dict[str, JSON]:
+        """What is said of an attempt that was ended, however it took that."""
+        return {"type": "Timeout", "message": f"ended after its timeout of {self._timeout:g} s"}
+
+    def left(self) -> float | None:
+        """Seconds until the next signal."""
+        return None if self.at is None else self.at - self._clock.elapsed()
