@@ -272,9 +272,11 @@ def check_flag(value: object, name: str) -> bool:
 
 def check_seconds(value: object, name: str) -> float:
     """A duration in seconds: a number or a timedelta, negative allowed [19, 21]."""
-    if hasattr(value, "total_seconds"):
+    if type(value) is int or type(value) is float:
+        pass
+    elif hasattr(value, "total_seconds"):
         return float(value.total_seconds())
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    elif isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidType(f"{name} must be a number of seconds, not {_kind(value)}")
     if not math.isfinite(value) or abs(value) > 1e11:
         raise InvalidValue(f"{name} must be a finite number of seconds below 1e11: {value}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spoolq.errors import SpoolUnavailable
@@ -155,9 +156,10 @@ class Worker(Emitter):
     def engine(self, terms: Terms, *, runner: str = "fork", **options: Any) -> Engine:
         """What `run` runs, for who wants to know how it went. See `Engine`."""
         from spoolq.loop.engine import Engine  # only who runs a worker pays for these
-        from spoolq.performing import Performers
+        from spoolq.performing import Performers, check_runner
 
-        runners = Performers(self._backend, self._registry, runner)
+        check_runner(runner)
+        runners = partial(Performers, self._backend, self._registry, runner)
         return Engine(self, self._backend, self._registry, terms, runners, **options)
 
     def stop(self) -> None:

@@ -61,8 +61,8 @@ FILES: Final = (
 # What other modules of the file backend may use of `os`: it looks and changes nothing.
 READING: Final = frozenset(
     {
-        "environ", "getpid", "geteuid", "lstat", "path", "register_at_fork", "stat", "statvfs",
-        "urandom",
+        "environ", "getpid", "geteuid", "kill", "lstat", "path", "register_at_fork", "stat",
+        "statvfs", "urandom",
     }
 )  # fmt: skip
 

@@ -13,11 +13,10 @@ from typing import Final
 
 TESTS: Final = Path(__file__).parent
 
-# Sections 2.1-2.13, 2.18-2.21 and 2.23. The others describe cron expressions, schedules, result
-# promises, the run loop, Minion's command line and its web interface.
-STATEMENTS: Final = {*range(1, 243), *range(288, 357), *range(363, 379)}
+# Sections 2.1-2.13, 2.18-2.21, 2.23, 2.24 and the worker's part of 2.26. The others describe cron
+# expressions, schedules, result promises, the rest of Minion's command line and its web interface.
+STATEMENTS: Final = {*range(1, 243), *range(288, 357), *range(363, 408), *range(431, 435)}
 
-RUN_LOOP: Final = "belongs to the long-running worker"
 PERL_LOOP: Final = "about the event loop of Perl, which Python does not have"
 
 NOT_APPLICABLE: Final[dict[int, str]] = {
@@ -25,16 +24,8 @@ NOT_APPLICABLE: Final[dict[int, str]] = {
     151: "belongs to waiting for results",
     181: "when an expired hold is deleted cannot be seen from outside; 180 says what can",
     184: "about tables of PostgreSQL",
-    299: RUN_LOOP,
-    300: RUN_LOOP,
-    301: RUN_LOOP,
-    302: RUN_LOOP,
-    303: RUN_LOOP,
-    305: RUN_LOOP,
-    306: RUN_LOOP,
-    307: RUN_LOOP,
-    320: RUN_LOOP,
-    338: RUN_LOOP,
+    404: PERL_LOOP,
+    406: "comes with schedules",
 }
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from spoolq.cli import enqueueing, looking, performing, steering, working
+from spoolq.cli import enqueueing, installing, looking, performing, steering, working
 from spoolq.cli.context import Opened
 from spoolq.cli.exits import USAGE
 
@@ -67,5 +67,5 @@ def before_the_verb(
         raise typer.Exit(USAGE)
 
 
-for _group in (enqueueing, performing, working, looking, steering):
+for _group in (enqueueing, performing, working, looking, steering, installing):
     _group.add_to(app)

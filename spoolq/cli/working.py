@@ -177,7 +177,7 @@ def _spool(asked: Opened, app: str | None) -> Spool:
     # What was asked for on this command line is what a program that names no directory opens.
     asked.export()
     spool = load_app(app)
-    if asked.given and not os.path.samefile(asked.root, spool.root or ""):
+    if asked.given and os.path.realpath(asked.root) != os.path.realpath(spool.root or ""):
         raise Refused(USAGE, f"--app {app} works on {spool.root}, not on {asked.root}")
     return spool
 

@@ -2,7 +2,7 @@
 
 What was read off a directory's names is remembered as long as the directory has not changed. "Not
 changed" is its inode and mtime; because two changes may fall into one tick of the file system's
-clock, what was read within `_YOUNG` of the last change is not remembered. So the census of a
+clock, what was read right after the last change is not remembered. So the census of a
 million jobs costs half a second once and a few milliseconds afterwards. It informs; nothing is
 decided by it but where repair need not look.
 """
@@ -16,13 +16,11 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from spoolq.files import names
 from spoolq.files.catalog import Catalog
-from spoolq.files.fs import Filesystem
+from spoolq.files.fs import Filesystem, has_settled
 from spoolq.files.layout import Layout
 from spoolq.files.places import HOUR, Place
 from spoolq.model import JSON
 
-_YOUNG: Final = 0.05  # seconds; ten ticks of a slow kernel
-_YOUNG_COARSE: Final = 2.1  # where times are whole seconds
 # A whole line each: what an editor or rsync leaves beside a job has its name inside its own.
 _HEAD: Final = r"^\d+\.\d+\.\d+\.[0-9a-z]+"
 _TAIL: Final = r"\.[^\n]*\.json$"
@@ -62,13 +60,9 @@ class Census:
             self._known.pop((directory, question), None)
             return question("")
         answer = question("\n".join([*self._fs.list(directory), ""]))
-        if self._settled(changed[1]):
+        if has_settled(changed[1], self._disk_time()):
             self._known[directory, question] = (changed, answer)
         return answer
-
-    def _settled(self, mtime: int) -> bool:
-        young = _YOUNG if mtime % 1_000_000_000 else _YOUNG_COARSE
-        return self._disk_time() - mtime / 1e9 > young
 
     def shards(self, state: str) -> Iterator[str]:
         """The directory of every shard of the finished or the failed jobs."""

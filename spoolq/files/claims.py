@@ -10,18 +10,20 @@ its return shows in the queue's listing.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from spoolq.errors import SpoolUnavailable
 from spoolq.files import names
 from spoolq.files.catalog import Catalog, Found, is_number
 from spoolq.files.families import parse_alarm
-from spoolq.files.fs import Denied, Filesystem
+from spoolq.files.fs import Denied, Filesystem, Glance
 from spoolq.files.layout import Layout
 from spoolq.files.places import HOUR, Place, list_buckets
 from spoolq.files.tokens import Token
 
-_SPREAD: Final = 32  # candidates among which a claimer that lost a race picks at random
+_SPREAD: Final = 32  # how far a claimer that lost a race goes back, and for how many claims
+_AGAIN: Final = 2  # races lost in a row after which the bucket is listed anew
 _DRY: Final = 64  # looks at a dry lane before it is removed
 _BACKSTOP: Final = 1.0  # seconds after which a lane with jobs for others is looked through again
 
@@ -34,6 +36,7 @@ class Candidate(NamedTuple):
     name: str
     directory: str
     lane: Lane
+    at: int  # among what the lane keeps
 
 
 class Lane:
@@ -49,7 +52,9 @@ class Lane:
         self._blocks: list[int] = []  # not looked at yet, highest first: the next one is popped
         self._paths: dict[int, list[str]] = {}
         self._kept: list[tuple[int, str, str]] = []  # (id, name, directory), last is first
-        self._spread = 0  # among how many to pick at random; 0: the first
+        self._skip = 0  # how many to leave to others
+        self._apart = 0  # for how many claims more
+        self._lost = 0  # races in a row
         self._stuck: set[str] = set()  # names that are there and cannot be claimed
         self._passed = -1  # blocks up to here hold nothing for these tasks
         self._looked = 0.0
@@ -65,46 +70,42 @@ class Lane:
                 if ".x" in name and _expires(name) <= limit:
                     del self._kept[index]
                     continue
-                return Candidate(self.priority, id_, name, directory, self)
+                return Candidate(self.priority, id_, name, directory, self, index)
             if not self._fill(limit, elapsed):
                 self.dry += 1
                 return None
 
     def _pick(self) -> int:
-        """The first one; for a while after a lost race one of the first few, at random: claimers
-        with the same listing would meet again at every name."""
-        if not self._spread:
-            return -1
-        return -1 - random.randrange(min(len(self._kept), self._spread))
+        """The first one; for a while after a lost race one further back, and on from there:
+        claimers with the same listing would meet again at every name."""
+        return -1 - min(self._skip, len(self._kept) - 1)
 
     def won(self, candidate: Candidate) -> None:
         """This candidate was claimed."""
-        self._drop(candidate)
-        self.dry = 0
-        self._spread = max(0, self._spread - 1)
+        del self._kept[candidate.at]
+        self.dry = self._lost = 0
+        if self._skip:
+            self._apart -= 1
+            if not self._apart:
+                self._skip = 0
 
     def lost(self, candidate: Candidate) -> None:
-        """Somebody else claimed it: so what is kept is old, and the bucket is listed anew."""
-        self._drop(candidate)
-        there = set(self._fs.list(candidate.directory))
-        if candidate.name in there:
+        """Somebody else claimed it; when that happens again what is kept is old."""
+        del self._kept[candidate.at]
+        directory = candidate.directory
+        if self._fs.is_there(f"{directory}/{candidate.name}"):
             # Not lost: foreign, or the system does not let it be moved. No name comes twice, so
             # this one is passed over until the lane is built anew.
             self._stuck.add(candidate.name)
             return
+        self._lost += 1
         # A worker that is alone lost it to a person, not to a claimer, and keeps the exact order.
-        alone = len(self._fs.list(f"{self._fs.root}/active")) < 2
-        self._spread = 0 if alone else _SPREAD
-        self._kept = [
-            kept for kept in self._kept if kept[2] != candidate.directory or kept[1] in there
-        ]
-
-    def _drop(self, candidate: Candidate) -> None:
-        entry = (candidate.id, candidate.name, candidate.directory)
-        if self._kept and self._kept[-1] == entry:
-            self._kept.pop()
-        else:
-            self._kept.remove(entry)
+        if self._skip or len(self._fs.list(f"{self._fs.root}/active")) > 1:
+            self._skip, self._apart = random.randrange(1, _SPREAD), _SPREAD
+        if self._lost >= _AGAIN:  # a look costs as much as ten lost races
+            self._lost = 0
+            there = set(self._fs.list(directory))
+            self._kept = [kept for kept in self._kept if kept[2] != directory or kept[1] in there]
 
     def _fill(self, limit: int, elapsed: float) -> bool:
         """List the next bucket that holds something for these tasks. False: there is none."""
@@ -182,6 +183,7 @@ class View:
         self._queue = queue
         self._tasks = tasks
         self._directory = f"{layout.inactive}/{queue}"
+        self._glance = Glance(fs, self._directory)
         self._listing: set[str] = set()
         self._lanes: list[Lane] = []
         self._due: list[Due] = []  # the nearest last
@@ -189,7 +191,8 @@ class View:
 
     def refresh(self, now: float) -> list[Due]:
         """Compare with the queue as it is; what is due and has to be put among the ready jobs."""
-        listing = set(self._fs.list(self._directory))
+        fresh = self._glance.fresh()
+        listing = self._listing if fresh is None else set(fresh)
         if listing != self._listing or now >= self._next_hour * HOUR:
             self._rebuild(listing, now)
         due, limit = [], names.micros(now)
@@ -259,24 +262,29 @@ def _due(directory: str, name: str) -> Due | None:
 class Claimer:
     """Finds the best job that may run now, and claims it."""
 
-    def __init__(self, fs: Filesystem, layout: Layout, catalog: Catalog) -> None:
+    def __init__(
+        self,
+        fs: Filesystem,
+        layout: Layout,
+        catalog: Catalog,
+        unsure: Callable[[Found], object],
+    ) -> None:
+        """`unsure` is told of a claim of which the disk does not say whether it happened."""
         self._fs = fs
         self._layout = layout
         self._catalog = catalog
-        self._views: dict[tuple[str, frozenset[str] | None], View] = {}
+        self._unsure = unsure
+        self._views: dict[tuple[frozenset[str], frozenset[str] | None], list[View]] = {}
 
-    def views(self, queues: Sequence[str], tasks: frozenset[str] | None) -> list[View]:
+    def views(self, queues: frozenset[str], tasks: frozenset[str] | None) -> list[View]:
         """What is kept of these queues (encoded), for these tasks (encoded)."""
-        if len(self._views) > 64:
-            self._views.clear()
-        found = []
-        for queue in dict.fromkeys(queues):
-            view = self._views.get((queue, tasks))
-            if view is None:
-                view = View(self._fs, self._layout, queue, tasks)
-                self._views[queue, tasks] = view
-            found.append(view)
-        return found
+        views = self._views.get((queues, tasks))
+        if views is None:
+            if len(self._views) > 64:
+                self._views.clear()
+            views = [View(self._fs, self._layout, queue, tasks) for queue in sorted(queues)]
+            self._views[queues, tasks] = views
+        return views
 
     def best(
         self, views: list[View], now: float, elapsed: float, least: int | None
@@ -287,13 +295,13 @@ class Claimer:
         found = [c for view in views if (c := view.best(now, elapsed, least))]
         return min(found, key=lambda c: (-c.priority, c.id)) if found else None
 
-    def next_due(self, queues: Sequence[str]) -> float | None:
+    def next_due(self, queues: frozenset[str]) -> float | None:
         """When, by the spool's time, something delayed in these queues is due next.
 
         As far as the last refresh has seen: until the end of the hour at most.
         """
-        views = [view for (queue, _), view in self._views.items() if queue in queues]
-        return min((view.next_due() for view in views), default=None)
+        kept = [views for (known, _), views in self._views.items() if known <= queues]
+        return min((view.next_due() for views in kept for view in views), default=None)
 
     def claim(self, directory: str, name: str, worker: str, now: float) -> Found | None:
         """Move a job into the worker's directory; None when somebody else was quicker.
@@ -306,9 +314,12 @@ class Claimer:
             return None
         mine, renamed = named
         target = f"{self._layout.active}/{worker}"
+        found = Found(Token(target, renamed, Place("active", "", worker)), mine)
         try:
-            if not self._fs.move(f"{directory}/{name}", f"{target}/{renamed}"):
-                return None
+            return found if self._fs.move(f"{directory}/{name}", found.token.path) else None
         except Denied:
             return None  # immutable: the others can be claimed
-        return Found(Token(target, renamed, Place("active", "", worker)), mine)
+        except SpoolUnavailable:
+            # RACE: a server may execute it after the client has given it up (soft mounts).
+            self._unsure(found)
+            raise

@@ -11,7 +11,7 @@ import re
 from typing import Final
 
 from spoolq.errors import SpoolUnavailable
-from spoolq.files.fs import Filesystem
+from spoolq.files.fs import Filesystem, Glance
 from spoolq.files.names import nonce
 
 _WINDOW: Final = 256
@@ -26,6 +26,7 @@ class Counter:
     def __init__(self, fs: Filesystem, directory: str, kind: str) -> None:
         self._fs = fs
         self._directory = directory
+        self._glance = Glance(fs, directory)
         self._kind = kind
         self._last = ""  # the name as this process saw it last; often still the right one
         self._next = 1
@@ -80,7 +81,11 @@ class Counter:
     def _look(self) -> None:
         best: tuple[int, int] | None = None
         for _ in range(100):
-            listed = self._fs.list(self._directory)
+            listed = self._glance.fresh()
+            if listed is None:
+                if self._last:
+                    return
+                listed = self._fs.list(self._directory)
             if self._last in listed:
                 return  # nobody has moved it on
             for name in listed:

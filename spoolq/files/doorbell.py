@@ -8,7 +8,7 @@ be watched (a limit of the system, a network mount) the worker looks more often.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from spoolq.bell import Bell
@@ -26,7 +26,7 @@ class FileDoorbell(Bell):
         self,
         fs: Filesystem,
         layout: Layout,
-        queues: Sequence[str],
+        queues: Iterable[str],
         next_due: Callable[[], float | None],
     ) -> None:
         """`next_due` says in how many seconds something delayed becomes due."""
@@ -64,7 +64,6 @@ def _observe(layout: Layout, bells: set[str], ring: Callable[[], None]) -> BaseO
     from watchdog.events import (
         FileClosedEvent,
         FileCreatedEvent,
-        FileModifiedEvent,
         FileMovedEvent,
         FileSystemEventHandler,
     )
@@ -80,7 +79,8 @@ def _observe(layout: Layout, bells: set[str], ring: Callable[[], None]) -> BaseO
 
     observer = Observer()
     try:
-        observer.schedule(Handler(bells), layout.wakeup, event_filter=[FileModifiedEvent])
+        # No filter: what a touch is called depends on the version.
+        observer.schedule(Handler(bells), layout.wakeup)
         observer.schedule(
             Handler(None),
             layout.inactive,

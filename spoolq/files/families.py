@@ -108,7 +108,7 @@ class Families:
 
     def has_children(self, parent: int) -> bool:
         """Whether any job was ever made, or is just being made, with this parent."""
-        return bool(self._fs.list(self._directory(parent)))
+        return self._fs.is_there(self._directory(parent))
 
     def waiting(self, parent: int) -> Iterator[Found]:
         """The jobs that lie under this parent now, in every queue."""

@@ -18,9 +18,11 @@ import errno
 import functools
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NoReturn
 
+from spoolq.clock import SystemClock
 from spoolq.errors import JobCorrupt, SpoolFull, SpoolUnavailable
 
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -29,15 +31,22 @@ _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _UNNAMED: Final = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
+# Changes closer together may carry one time; ten ticks of a slow kernel.
+_YOUNG: Final = 0.05  # seconds
+_YOUNG_COARSE: Final = 2.1  # where times are whole seconds
+
 _GONE: Final = frozenset({errno.ENOENT, errno.ESTALE, errno.ENOTDIR})
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _TRIES: Final = 3
+_PAUSE: Final = 0.05  # seconds before the second try of a rename on a remote file system
 
 # syncfs reaches the disk of these; a FUSE or sshfs mount answers 0 and does nothing.
 _SYNCFS: Final = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "tmpfs"})
 # One journal, replayed in order: what happened before a synced change survives with it. ext4 is
 # one of them only where it has a journal; btrfs syncs the files it is asked for, and no others.
 _ORDERED: Final = frozenset({"ext3", "xfs", "tmpfs"})
+# A file's own sync keeps its name too, when the file is new there or was linked there (measured).
+_KEEP_NAMES: Final = frozenset({"ext3", "ext4", "xfs", "btrfs", "f2fs"})
 # Their clock is this host's clock.
 _LOCAL: Final = _SYNCFS | {"overlay", "ramfs", "bcachefs"}
 
@@ -83,6 +92,9 @@ class Filesystem:
             or self.kind in _ORDERED
             or (self.kind == "ext4" and _has_journal(device))
         )
+        # Without a journal ext4 may keep that a name was taken away and lose where it was put: a
+        # file that is moved and not synced may be gone after power loss.
+        self.atomic = self.kind != "ext4" or self.ordered
         self.boot = boot_id()
         self.file_mode = 0o660 if shared else 0o600
         self.directory_mode = 0o2770 if shared else 0o700
@@ -92,6 +104,13 @@ class Filesystem:
         self._seal: tuple[str, tuple[int, int], Sequence[str]] = ("", (0, 0), ())
         self._unnamed = self.local  # until an open says that this file system cannot
         self.sys_syncfs = _syncfs
+
+    @property
+    def recovers(self) -> bool:
+        """Whether a new file's own sync is enough for a change that the first opener after a boot
+        would find and complete: its name survives too, a rename is never half done, and a boot
+        can be told from another."""
+        return self.kind in _KEEP_NAMES and self.atomic and bool(self.boot)
 
     # -- changes ---------------------------------------------------------------------------------
 
@@ -111,6 +130,10 @@ class Filesystem:
             self._refuse("write", path, error)
 
     def _create(self, path: str, data: bytes, *, sync: bool) -> None:
+        fd = self._open_filled(path, data, sync=sync)
+        os.close(fd)  # its error counts: NFS reports a full disk here
+
+    def _open_filled(self, path: str, data: bytes, *, sync: bool) -> int:
         fd = self.sys_open(path, _CREATE, self.file_mode)
         try:
             self._fill(fd, data, sync=sync)
@@ -118,7 +141,29 @@ class Filesystem:
             with contextlib.suppress(OSError):
                 os.close(fd)
             raise
-        os.close(fd)  # its error counts: NFS reports a full disk here
+        return fd
+
+    def create_open(self, path: str, data: bytes) -> int:
+        """`create` an urgent file, to be synced later by whatever name it has then; its
+        descriptor, for `sync_and_close`."""
+        try:
+            return self._open_filled(path, data, sync=False)
+        except OSError as error:
+            self._discard(path)
+            if error.errno in _FULL and self.release_ballast():
+                return self.create_open(path, data)
+            self._refuse("write", path, error)
+
+    def sync_and_close(self, fd: int, path: str) -> None:
+        """Content and name of a file that is open, where that name has been since it was made,
+        survive power loss after return (on file systems that keep a new name with its file)."""
+        try:
+            if self.durable:
+                self.sys_fsync(fd)
+        except OSError as error:
+            self._refuse("sync", path, error)
+        finally:
+            os.close(fd)
 
     def _fill(self, fd: int, data: bytes, *, sync: bool) -> None:
         if self.shared or self.owner:
@@ -130,12 +175,11 @@ class Filesystem:
             self.sys_fsync(fd)
 
     def publish(self, staged: str, target: str, data: bytes) -> None:
-        """Make a new file that is complete, and its content durable, before it has a public name.
+        """Give a new file, complete, a name in public. Both survive power loss after return.
 
         Where the file system can, it has no name at all until then: one directory is changed
-        instead of two, and a crash leaves nothing. Else it is made at `staged` and moved. The
-        name survives power loss once the target's directory is synced. Raises NoDirectory when
-        that is missing.
+        instead of two, and a crash leaves nothing. Else it is made at `staged` and moved. Raises
+        NoDirectory when the target's directory is missing.
         """
         if self._unnamed:
             try:
@@ -151,28 +195,45 @@ class Filesystem:
         except NoDirectory:
             self._discard(staged)
             raise
+        self.sync_directory(os.path.dirname(target))
 
     def _publish_unnamed(self, target: str, data: bytes) -> bool:
         """False where this cannot be done here; then it is not tried again."""
+        directory = target[: target.rindex("/")]
         try:
-            fd = self.sys_open(target[: target.rindex("/")], _UNNAMED, self.file_mode)
+            fd = self.sys_open(directory, _UNNAMED, self.file_mode)
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
                 raise
             self._unnamed = False
             return False
         try:
-            self._fill(fd, data, sync=self.durable)
+            sync, keeps_name = self.durable, self.kind in _KEEP_NAMES
+            # One sync behind the link for both where that is enough: then, for a moment, a name
+            # is in public that power loss may take the content from.
+            self._fill(fd, data, sync=sync and not keeps_name)
             # Python calls linkat only when a descriptor is given; an absolute path ignores it.
             self.sys_link(f"/proc/self/fd/{fd}", target, src_dir_fd=fd, follow_symlinks=True)
+            if sync and keeps_name:
+                self._sync_published(fd, target)
         except FileNotFoundError:
-            if not self.is_directory(os.path.dirname(target)):
+            if not self.is_directory(directory):
                 raise
             self._unnamed = False  # no /proc here
             return False
         finally:
             os.close(fd)
+        if sync and not keeps_name:
+            self.sync_directory(directory)
         return True
+
+    def _sync_published(self, fd: int, target: str) -> None:
+        try:
+            self.sys_fsync(fd)
+        except OSError:
+            # RACE: somebody may have claimed it by now; then it runs, and is told as refused.
+            self._discard(target)
+            raise
 
     def move(self, source: str, target: str, *, private: bool = False) -> bool:
         """Rename a file to a name that nothing has had. False: somebody else moved it first.
@@ -196,24 +257,41 @@ class Filesystem:
                 return True
             if not os.path.lexists(source):
                 return private
-        for _ in range(_TRIES):
-            if self.has(target):
+        for attempt in range(_TRIES):
+            if self._is_listed(target):
                 return True
             if error.errno not in _GONE and error.errno not in _FULL:
                 self._refuse("move", f"{source} to {target}", error)
-            if not self.has(source):
+            if not self._is_listed(source):
                 return private
-            if error.errno in _FULL:
-                if not self.release_ballast():
-                    self._refuse("move", f"{source} to {target}", error)
-            elif not self.is_directory(os.path.dirname(target)):
-                raise NoDirectory(target)
+            self._prepare_retry(source, target, error, attempt)
             try:
                 self.sys_rename(source, target)
                 return True
             except OSError as again:
                 error = again
         return self._refuse("move", f"{source} to {target}", error)
+
+    def _prepare_retry(self, source: str, target: str, error: OSError, attempt: int) -> None:
+        """Before a rename of a file that is still there: raise, unless it may go well now."""
+        if error.errno in _FULL:
+            if not self.release_ballast():
+                self._refuse("move", f"{source} to {target}", error)
+        elif not self._is_listed(os.path.dirname(target)):
+            raise NoDirectory(target)
+        elif not self.local:
+            # A client may go on believing for a while that a name is not there.
+            threading.Event().wait(_PAUSE * 4**attempt)
+
+    def _is_listed(self, path: str) -> bool:
+        """`has`, for whoever concludes something from a name that is not there.
+
+        An old listing that lacks the newest name would make a rename that failed look like one
+        that happened, and a job would be acknowledged that is still in `tmp/`.
+        """
+        if not self.local:
+            self.touch_directory(os.path.dirname(path))
+        return self.has(path)
 
     def link(self, source: str, target: str) -> bool:
         """Give a file a second name, unless the name is taken: a compare-and-swap. False: taken."""
@@ -244,7 +322,8 @@ class Filesystem:
         except OSError as error:
             if error.errno in _GONE or error.errno == errno.EISDIR:
                 return False
-            self._refuse("remove", path, error)
+            if self.has(path):
+                self._refuse("remove", path, error)
         return True
 
     def mark(self, path: str) -> bool:
@@ -298,7 +377,8 @@ class Filesystem:
             # A job that runs may be the first one to end in its shard.
             if error.errno in _FULL and self.release_ballast():
                 return self.mkdir(path)
-            self._refuse("make the directory", path, error)
+            if not self.has(path):
+                self._refuse("make the directory", path, error)
         if self.shared or self.owner:
             self.hand_over(path, self.directory_mode)
         self.sync_directory(os.path.dirname(path))
@@ -328,7 +408,8 @@ class Filesystem:
         except OSError as error:
             if error.errno in _GONE or error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                 return False
-            self._refuse("remove the directory", path, error)
+            if self.has(path):
+                self._refuse("remove the directory", path, error)
         return True
 
     def publish_directory(self, source: str, target: str) -> None:
@@ -336,8 +417,8 @@ class Filesystem:
         try:
             self.sys_rename(source, target)
         except OSError as error:
-            if not self.has(target) or self.is_directory(source):
-                if error.errno in _GONE and not self.is_directory(os.path.dirname(target)):
+            if not self._is_listed(target) or self._is_listed(source):
+                if error.errno in _GONE and not self._is_listed(os.path.dirname(target)):
                     raise NoDirectory(target) from None
                 self._refuse("publish", target, error)
 
@@ -493,6 +574,10 @@ class Filesystem:
             return (0, 0)
         return (found.st_ino, found.st_mtime_ns)
 
+    def is_there(self, path: str) -> bool:
+        """Whether anything has this name: one call on a local disk, else a fresh listing (R6)."""
+        return os.access(path, os.F_OK) if self.local else self.has(path)
+
     def remember_root(self, path: str, directories: Sequence[str]) -> None:
         """Take this file for what tells the spool from another one, and from none."""
         self._seal = (path, self.changed(path), directories)
@@ -564,11 +649,19 @@ class Filesystem:
 
         A directory, because a file under an NFSv4 delegation may show the client's clock.
         """
-        self.mkdir(probe)
-        try:
-            return os.lstat(probe).st_mtime
-        finally:
-            self.rmdir(probe)
+        for attempt in range(_TRIES):
+            path = f"{probe}.{attempt}"
+            self.mkdir(path)
+            try:
+                return os.lstat(path).st_mtime
+            except FileNotFoundError:
+                # Made, its reply lost: a client may not believe it yet. Another name was not asked.
+                continue
+            except OSError as error:
+                self._refuse("look at", path, error)
+            finally:
+                self.rmdir(path)
+        raise SpoolUnavailable(f"{self.root}: what is made here is not there", self.root)
 
     def walk(self, path: str) -> Iterator[str]:
         """Every file below a directory, deepest directories last; links are not followed."""
@@ -589,6 +682,39 @@ class Filesystem:
         denied = error.errno == errno.EPERM or (error.errno == errno.EACCES and verb == "open")
         kind = Denied if denied else SpoolUnavailable
         raise kind(f"cannot {verb} {path}: {reason}", path) from error
+
+
+class Glance:
+    """A directory whose names are listed again only when they may have changed.
+
+    On a local file system its inode and its time say so, once that time is old enough for any
+    later change to have another. Elsewhere caches lie before both, and it is listed each time.
+    """
+
+    __slots__ = ("_fs", "_path", "_seen")
+
+    def __init__(self, fs: Filesystem, path: str) -> None:
+        self._fs = fs
+        self._path = path
+        self._seen = (0, 0)
+
+    def fresh(self) -> list[str] | None:
+        """The names as they are now; None: they are what the last call said."""
+        fs, path = self._fs, self._path
+        if not fs.local:
+            return fs.list(path)
+        # Looked at first: what changes between the two is listed, and listed once more.
+        changed = fs.changed(path)
+        if changed == self._seen and changed != (0, 0):
+            return None
+        old = has_settled(changed[1], SystemClock().wall())
+        self._seen = changed if old else (0, 0)
+        return fs.list(path)
+
+
+def has_settled(mtime: int, now: float) -> bool:
+    """Whether a change from now on will show in a directory that was changed at `mtime` (ns)."""
+    return now - mtime / 1e9 > (_YOUNG if mtime % 1_000_000_000 else _YOUNG_COARSE)
 
 
 def _check_regular(found: os.stat_result, limit: int, *, linked: bool) -> int:

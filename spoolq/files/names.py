@@ -82,6 +82,14 @@ def fresh(id: int, nonce: str, due: int, expires: float | None, task: str) -> st
     return f"{id}.0.0.{nonce}.d{due}.x{micros(expires)}.{task}.json"
 
 
+def ended(claim: JobName, revision: int, nonce: str, finished: float) -> str:
+    """The name of the job of a claim that has ended, at `finished` seconds: as `fresh`, what
+    `str(JobName(…))` gives, without what the claim has digested and encoded already."""
+    kin = f".p{claim.family}" if claim.family else ""
+    head = f"{claim.id}.{claim.epoch}.{revision}.{nonce}"
+    return f"{head}.f{micros(finished)}{kin}.{claim.task}.json"
+
+
 def claimed(name: str, nonce: str, started: int) -> tuple[JobName, str] | None:
     """The name of an inactive job as its claimer will have it; None when it is not in the grammar.
 

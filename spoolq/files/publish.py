@@ -85,8 +85,7 @@ class Publisher:
             del self._ready[key]  # RACE: emptied and removed by a claimer
             self._enqueue_ready(data, record, nonce)
         else:
-            self._fs.sync_directory(bucket)
-            self.ring(record["queue"])
+            self.ring(names.encode(record["queue"]))
 
     def _enqueue_for_later(self, data: bytes, record: Record, nonce: str, now: float) -> None:
         place = self.place(record, now, fresh=False)
@@ -100,7 +99,6 @@ class Publisher:
                 self._places.forget(place, block)  # RACE: emptied and removed by a claimer
             else:
                 break
-        self._fs.sync_directory(bucket)
         if place.kind != "ready":
             self.settle_in(Token(bucket, name, place), record, now)
 
@@ -234,7 +232,7 @@ class Publisher:
             self.ring(queue)
 
     def ring(self, queue: str) -> None:
-        """Wake the workers of this host that wait for this queue (`doorbell`)."""
+        """Wake the workers of this host that wait for this queue (encoded): see `doorbell`."""
         self._fs.ring(f"{self._layout.wakeup}/{queue}")
 
     def _bump(self, queue: str) -> None:

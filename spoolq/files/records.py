@@ -74,9 +74,22 @@ def encode_ended(record: Record, before: bytes) -> bytes:
     body = before[:-_SUM_LENGTH]
     if not body.endswith(_UNTOUCHED):
         return encode(record)
-    tail = encode_json({field: record[field] for field in _LAST}, "job")[1:-1]
-    whole = b"%b,%b" % (body[: -len(_UNTOUCHED)], tail)
+    whole = b"%b,%b" % (body[: -len(_UNTOUCHED)], _tail(record))
     return b'%b,"sum":"%08x"}\n' % (_bounded(whole), zlib.crc32(whole))
+
+
+def _tail(record: Record) -> bytes:
+    """What `new_record` puts last, of a job that has ended."""
+    started, worker, [attempt] = record["started"], record["worker"], record["history"]
+    if type(started) is not float or record["exit"] is not None or len(attempt) != 5:
+        return encode_json({field: record[field] for field in _LAST}, "job")[1:-1]
+    ran = f'"started":{started!r},"finished":{record["finished"]!r}'
+    # One that went well, of a function: most of it is what it always is.
+    said = (
+        f'{ran},"worker":{worker},"result":%b,"exit":null,"history":[{{'
+        f'"retries":{record["retries"]},"state":"{attempt["state"]}","worker":{worker},{ran}}}]'
+    )
+    return said.encode() % encode_json(record["result"], "job")
 
 
 def encode_fresh(record: Record) -> bytes:

@@ -318,7 +318,7 @@ class Registry:
             return False
         pid = about.get("pid")
         if about.get("namespace") == here["namespace"] and isinstance(pid, int):
-            return about.get("start") != start_time(pid)
+            return _has_ended(pid, about.get("start"))
         beacon = about.get("beacon")
         return isinstance(beacon, dict) and is_dark(beacon)
 
@@ -372,6 +372,23 @@ def start_time(pid: int) -> int | None:
     except OSError:
         return None
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def _has_ended(pid: int, start: Any) -> bool:
+    """Whether the process that had this pid and start time is gone for certain."""
+    if start_time(pid) == start:
+        return False
+    if os.path.exists(f"/proc/{pid}"):
+        return True
+    # What /proc does not show may run: it hides processes of other users (hidepid=,
+    # ProtectProc=), and a worker of the same group may be one.
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 @cache

@@ -20,14 +20,16 @@ from spoolq.files.layout import Layout
 from spoolq.files.locks import Locks
 from spoolq.files.places import FINISHED
 from spoolq.files.publish import Publisher
-from spoolq.files.registry import Registry
+from spoolq.files.registry import Entry, Registry
 from spoolq.files.settle import Settler
-from spoolq.files.tokens import Tokens
-from spoolq.model import FOREGROUND_QUEUE, STATES, STUCK, WORKER_GONE
+from spoolq.files.tokens import Token, Tokens, stem
+from spoolq.model import FOREGROUND_QUEUE, STATES, STUCK, WORKER_GONE, State
 from spoolq.transitions import Backoff
 
 _LEFTOVER: Final = 3600.0  # seconds after which a private file belongs to nobody any more
 _UNSYNCED: Final = 60.0  # seconds after which a complete change is durable too
+_RECENT: Final = 4  # buckets of the latest jobs that are read after a boot
+_UNFINISHED: Final = frozenset[State]({"inactive", "active"})
 
 
 class Repairer:
@@ -82,13 +84,56 @@ class Repairer:
         self.collect_leftovers()
 
     def recover_from_power_loss(self, now: float) -> int:
-        """What power loss leaves where changes survive in any order: an old file of a job back in
-        its place beside the new one. The later revision is the job; the others are dropped.
+        """What power loss leaves, put right before anybody sees it; the highest id in use.
 
-        The highest id in use.
+        Outcomes whose commit was undone are let count, new jobs that were not complete yet are
+        dropped, and where changes of names survive in any order, an old file of a job may be back
+        in its place beside the new one: the later revision is the job.
         """
-        highest = 0
         self.complete_changes(now)
+        self._let_outcomes_count(now)
+        self._drop_half_written(now)
+        return 0 if self._fs.ordered else self._drop_older_files()
+
+    def _let_outcomes_count(self, now: float) -> None:
+        """Outcomes that stand alone in `settling/`: the latest readable one of a job counts,
+        unless the job has gone on."""
+        done: set[int] = set()
+        for name, change in reversed(self._tokens.outcomes()):
+            found = self._catalog.find(change.id)
+            gone_on = change.id in done or (
+                found is not None
+                and (found.name.revision >= change.revision or found.name.epoch > change.epoch)
+            )
+            # CRASH: dying behind `decide` leaves a change that is committed and not complete.
+            if not gone_on and self._tokens.decide(name, found.token if found else None):
+                self._complete(name, now)
+                done.add(change.id)
+            else:
+                self._fs.unlink(f"{self._layout.settling}/{name}")
+
+    def _drop_half_written(self, now: float) -> None:
+        """New jobs whose enqueue never answered: they have a name before their content is synced.
+
+        Each process had one at most, so they are among the latest; one of a process that slept
+        longer is set aside by whoever claims it.
+        """
+        for block in self._catalog.blocks(_UNFINISHED, None)[:_RECENT]:
+            for found in list(self._catalog.files(block, states=_UNFINISHED)):
+                if found.name.revision == 0 and self._is_half_written(found.token):
+                    # CRASH: dying behind this is a drop that nobody was told of.
+                    self._drop(found)
+                    self._settler.report("enqueue undone by power loss", found.name.id, now)
+
+    def _is_half_written(self, token: Token) -> bool:
+        try:
+            self._tokens.read(token)
+        except JobCorrupt:
+            return True
+        return False
+
+    def _drop_older_files(self) -> int:
+        highest = 0
         running: dict[int, list[Found]] = {}
         for item in self._catalog.active():
             running.setdefault(names.block_of(item.name.id), []).append(item)
@@ -115,15 +160,17 @@ class Repairer:
             if self._tokens.committed(name):
                 self._complete(name, now)
 
-    def _complete(self, name: str, now: float) -> None:
+    def _complete(self, name: str, now: float) -> bool:
+        """Complete a committed change; False when its new file cannot be read."""
         try:
             token = self._tokens.complete(name)
         except JobCorrupt as error:
             self._bring_back(name, now)
             self._settler.set_aside(f"{self._layout.settling}/{name}", str(error), now)
-            return
+            return False
         if token and token.place.state == "inactive":
             self._publisher.bump(token.place.queue)
+        return True
 
     def _bring_back(self, name: str, now: float) -> None:
         """A change whose new file cannot be read: the job as it was, tried again like one that is
@@ -147,9 +194,25 @@ class Repairer:
         """Workers whose process is gone for certain, or that have not beaten for too long."""
         for entry in self._registry.entries():
             silent = self._registry.silent(entry, now, missing_after)
-            if silent or self._registry.proven_dead(entry):
-                with suppress(Denied):
+            with suppress(Denied):
+                if self._registry.proven_dead(entry):
                     self._registry.declare_dead(entry)
+                elif silent:
+                    self._give_up(entry, now)
+
+    def _give_up(self, entry: Entry, now: float) -> None:
+        """Declare a worker dead that may live, and put on record what it performs.
+
+        A job of it may run twice at once from now on. If the worker goes on, its outcome is
+        refused and says so; but it may be killed before, without a word.
+        """
+        held = [found.name for found in self._catalog.of_worker(entry.worker)]
+        # CRASH: dying after the declaration loses this record; before it, every repairer that
+        # loses the race, or finds that the worker has just beaten, would leave a false one.
+        if self._registry.declare_dead(entry):
+            about = {"worker": entry.id, "notified": entry.notified}
+            for name in held:
+                self._settler.report("worker given up", name.id, now, epoch=name.epoch, **about)
 
     def rescue(self, now: float, backoff: Backoff, missing_after: float) -> bool:
         """Declare dead workers dead, and fail what they performed; whether there were any."""
@@ -194,7 +257,16 @@ class Repairer:
             return
         if record is not None and record["queue"] != FOREGROUND_QUEUE:
             with suppress(Denied):
-                self._settler.fail_lost(found, WORKER_GONE, now, backoff)
+                if not self._roll_forward(found, now):
+                    self._settler.fail_lost(found, WORKER_GONE, now, backoff)
+
+    def _roll_forward(self, found: Found, now: float) -> bool:
+        """Commit the outcome of a lost claim, if its holder came as far as writing it down."""
+        for name, change in self._tokens.outcomes():
+            of_this = change.id == found.name.id and change.revision == found.name.revision + 1
+            if of_this and self._tokens.decide(name, found.token):
+                return self._complete(name, now)
+        return False
 
     # -- age -------------------------------------------------------------------------------------
 
@@ -297,8 +369,8 @@ class Repairer:
             return  # a change may be complete and not synced by its own process yet
         old = self._fs.list(shard)
         # RACE: listed after the trash: a change whose new file is not here now is complete.
-        under_way = {name.removesuffix(".new") for name in self._fs.list(self._layout.settling)}
-        gone = [name for name in old if name.removesuffix(".old") not in under_way]
+        under_way = {stem(name) for name in self._fs.list(self._layout.settling)}
+        gone = [name for name in old if stem(name) not in under_way]
         if gone and not self._fs.ordered:
             # SYNC: without its old file nobody would take a new one, back in settling/, for
             # committed: first it has to stay where it was moved.

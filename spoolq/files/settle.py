@@ -17,7 +17,7 @@ from spoolq.files.catalog import Catalog, Found
 from spoolq.files.families import Families
 from spoolq.files.fs import Denied, Filesystem
 from spoolq.files.layout import Layout
-from spoolq.files.places import FAILED, FINISHED, Place
+from spoolq.files.places import FAILED, FINISHED, Place, delayed, ready
 from spoolq.files.publish import Publisher
 from spoolq.files.tokens import Change, Token, Tokens
 from spoolq.model import JSON
@@ -37,11 +37,12 @@ _REMEMBERED = 10_000  # claims of this process whose content is at hand
 
 
 class Claim(NamedTuple):
-    """A job that this process claimed, and what it read then."""
+    """A running attempt. `mine`: this process claimed it, `data` is what it read then."""
 
     found: Found
     record: Record
     data: bytes = b""
+    mine: bool = False
 
 
 class Outcome(NamedTuple):
@@ -81,6 +82,10 @@ class Settler:
         if len(self._claims) >= _REMEMBERED:
             self._claims.clear()
         self._claims[claim.record["id"]] = claim
+
+    def forget_claims(self) -> None:
+        """They are the parent's: a forked child is another process, with no claim of its own."""
+        self._claims.clear()
 
     def _running(self, outcome: Outcome, lost: Claim | None) -> Claim | None:
         """The running attempt that this outcome is of; None when it is not the running one.
@@ -163,20 +168,24 @@ class Settler:
         retried or removed a job that ran. Promise 3: never silently.
         """
         self._claims.pop(outcome.id, None)
-        incident = {
-            "incident": "outcome refused",
-            "job": outcome.id,
-            "task": claim.record["task"],
-            "retries": outcome.retries,
-            "epoch": claim.found.name.epoch,
-            "worker": claim.record["worker"],
-            "started": claim.record["started"],
-            "time": now,
-            "state": "finished" if outcome.ok else "failed",
-            "result": outcome.result,
-        }
-        data = records.encode_json(incident, "incident") + b"\n"
-        self._fs.create(f"{self._layout.incidents}/{outcome.id}.{names.nonce()}.json", data)
+        self.report(
+            "outcome refused",
+            outcome.id,
+            now,
+            task=claim.record["task"],
+            retries=outcome.retries,
+            epoch=claim.found.name.epoch,
+            worker=claim.record["worker"],
+            started=claim.record["started"],
+            state="finished" if outcome.ok else "failed",
+            result=outcome.result,
+        )
+
+    def report(self, incident: str, id: int, now: float, **about: JSON) -> None:
+        """Put on record, in `incidents/`, what somebody should know who looks after the spool."""
+        said = {"incident": incident, "job": id, "time": now, **about}
+        data = records.encode_json(said, "incident") + b"\n"
+        self._fs.create(f"{self._layout.incidents}/{id}.{names.nonce()}.json", data)
 
     def _settled(self, change: Change, token: Token, now: float) -> None:
         self._claims.pop(change.record["id"], None)
@@ -268,7 +277,7 @@ class Settler:
         id_ = change.record["id"]
         same_claim = token.place.kind == "active"
         if same_claim and id_ in self._claims:
-            self._claims[id_] = Claim(self._refound(token), change.record)
+            self._claims[id_] = Claim(self._refound(token), change.record, mine=True)
         elif not same_claim:
             self._claims.pop(id_, None)
         if change.token.place.kind != token.place.kind or token.place.state == "inactive":
@@ -324,12 +333,13 @@ class Settler:
     def discard(self, found: Found, now: float) -> bool:
         """Move a job out of the spool; False when it moved first."""
         fs, layout, id_ = self._fs, self._layout, found.name.id
+        self._tokens.withdraw(id_)
         if not fs.ordered:
             # SYNC: before the newest file goes, none of its older ones may come back any more, nor
-            # the counter: no file would say that the id was given out.
+            # an outcome, nor the counter: no file would say that the id was given out.
             fs.sync_directory(f"{layout.trash}/{names.block_of(id_)}")
-            fs.sync_directory(layout.trash)
-            fs.sync_directory(layout.ids)
+            for directory in (layout.trash, layout.settling, layout.ids):
+                fs.sync_directory(directory)
         gone = f"{layout.trash}/{found.token.name}.{names.nonce()}"
         if not fs.move(found.token.path, gone):
             return False
@@ -379,20 +389,19 @@ def as_active(found: Found, record: Record) -> Record:
 
 def _ended(claim: Claim, outcome: Outcome, now: float, backoff: Backoff) -> Change:
     """The change that an outcome makes: finished, failed, or inactive for the next attempt."""
-    found, record, data = claim
+    found, record, data, mine = claim
+    own = found.name if mine else None
     epoch, revision = found.name.epoch, found.name.revision + 1
     if outcome.ok:
         after = finished(record, outcome.result, now, outcome.exit)
-        return Change(found.token, after, FINISHED, epoch, revision, data)
+        return Change(found.token, after, FINISHED, epoch, revision, own, data)
     state, after = failed(record, outcome.result, now, backoff, outcome.exit)
     if state == "failed":
-        return Change(found.token, after, FAILED, epoch, revision, data)
-    return Change(found.token, after, _later(after, now), epoch + 1, revision)
+        return Change(found.token, after, FAILED, epoch, revision, own, data)
+    return Change(found.token, after, _later(after, now), epoch + 1, revision, own)
 
 
 def _later(record: Record, now: float) -> Place:
-    from spoolq.files.places import delayed, ready
-
     if record["delayed"] > now:
         return delayed(record["queue"], record["delayed"])
     return ready(record["queue"], record["priority"])

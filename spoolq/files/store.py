@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 from spoolq.backend import Backend, Finished
 from spoolq.clock import Clock, SystemClock
-from spoolq.errors import InvalidType, InvalidValue, JobCorrupt, NotASpool
+from spoolq.errors import InvalidType, InvalidValue, JobCorrupt, NotASpool, SpoolUnavailable
 from spoolq.files import layout as roots
 from spoolq.files import names
 from spoolq.files.catalog import Catalog, Found
@@ -48,6 +49,7 @@ from spoolq.transitions import (
 _POLL: Final = (0.002, 0.05)  # seconds between two looks while waiting: the first, the longest
 _INBOX: Final = 0.5  # seconds between two looks into the inbox by a busy claimer
 _PROBE: Final = 60.0  # seconds between two questions for the file server's time
+_UNSURE: Final = 1000  # claims whose end is not known that are remembered
 _RUBBISH: Final = 5000  # old files that a process that is never idle lets lie
 _INACTIVE: Final = frozenset[State]({"inactive"})
 
@@ -93,12 +95,14 @@ class FileBackend(Backend):
         )
         self._lock = threading.RLock()
         self._offset, self._probed = 0.0, -_PROBE
+        # Claims that may have happened, or may still happen, and that no caller knows of.
+        self._unsure: deque[Found] = deque(maxlen=_UNSURE)
         self._next_inbox = 0.0
-        self._encodings: dict[tuple[str, ...], list[str]] = {}
+        self._encodings: dict[tuple[str, ...], frozenset[str]] = {}
         self.created = roots.open_root(self._fs, self._clock.wall())
         self._wire(Layout(root))
         self._recover_after_boot()
-        _after_fork(weakref.WeakMethod(self._renew_lock))
+        _after_fork(weakref.WeakMethod(self._become_child))
 
     def _follow_settings(self) -> None:
         settings = self.settings
@@ -133,7 +137,7 @@ class FileBackend(Backend):
         self._inbox = Inbox(
             fs, layout, self._tokens, self._catalog, self._publisher, self._settler, self._jobs
         )
-        self._claimer = Claimer(fs, layout, self._catalog)
+        self._claimer = Claimer(fs, layout, self._catalog, self._unsure.append)
         self._registry = Registry(fs, layout, self._catalog, Counter(fs, layout.ids, "worker"))
         self._locks = Locks(fs, layout, Counter(fs, layout.ids, "lock"))
         self._repairer = Repairer(
@@ -153,12 +157,13 @@ class FileBackend(Backend):
     def _recover_after_boot(self) -> None:
         """On the first open after a boot, put right what power loss may have mixed up.
 
-        Only where a file system may keep a later change of names and lose an earlier one: there
-        this costs one walk over the spool a boot, instead of two more syncs for every job.
+        On a local file system only: nobody can have used the spool since that boot. It saves a
+        sync of every enqueue and of every outcome; where a file system may keep a later change
+        of names and lose an earlier one, it costs a walk over the spool.
         """
         fs, ids = self._fs, self._layout.ids
         marker = f"boot.{fs.boot}"
-        if fs.ordered or marker in fs.list(ids):
+        if not fs.local or marker in fs.list(ids):
             return
         from filelock import FileLock  # 10 ms: once a boot
 
@@ -166,14 +171,18 @@ class FileBackend(Backend):
             older = [name for name in fs.list(ids) if name.startswith("boot.")]
             if marker in older:
                 return  # RACE: another first opener has done it
-            self._jobs.skip_lost(self._repairer.recover_from_power_loss(self._now()))
+            roots.complete(fs)  # a directory in which nothing ever was may be gone
+            highest = self._repairer.recover_from_power_loss(self._now())
+            if not fs.ordered:
+                self._jobs.skip_lost(highest)
             # CRASH: dying before this has the next opener do it again, which changes nothing.
             fs.mark(f"{ids}/{marker}")
             for name in older:
                 fs.unlink(f"{ids}/{name}")
 
-    def _renew_lock(self) -> None:
+    def _become_child(self) -> None:
         self._lock = threading.RLock()  # its owner, if it has one, is not in this process
+        self._settler.forget_claims()
 
     def _before_publish(self, old: Token, place: Place) -> None:
         # Between commit and publication, so that whoever reads the number afterwards looks at
@@ -234,9 +243,8 @@ class FileBackend(Backend):
         least = None if min_priority is None else check_priority(min_priority)
         seconds = check_seconds(wait, "wait")
         lanes = self._encoded(queues, "queues")
-        known = None if tasks is None else frozenset(self._encoded(tasks, "tasks"))
-        deadline = self._clock.elapsed() + seconds
-        pause = _POLL[0]
+        known = None if tasks is None else self._encoded(tasks, "tasks")
+        deadline, pause = None, _POLL[0]
         while True:
             with self._lock:
                 worker = self._registry.directory(worker_id)
@@ -245,20 +253,24 @@ class FileBackend(Backend):
                 claimed = self._claim(worker_id, worker, wanted, least, lanes, known)
                 if claimed is None or self._tokens.rubbish > _RUBBISH:
                     self._tokens.tidy(100)
-            left = deadline - self._clock.elapsed()
-            if claimed or left <= 0:
+            if claimed or seconds <= 0:
                 return claimed
+            now = self._clock.elapsed()
+            deadline = now + seconds if deadline is None else deadline
+            left = deadline - now
+            if left <= 0:
+                return None
             self._clock.sleep(min(pause, left))
             pause = min(pause * 1.5, _POLL[1])
 
-    def _encoded(self, values: Sequence[str], name: str) -> list[str]:
+    def _encoded(self, values: Sequence[str], name: str) -> frozenset[str]:
         """As path components; remembered, because a worker asks for the same ones all day."""
         key = tuple(values)
         known = None if isinstance(values, str) else self._encodings.get(key)
         if known is None:
             if len(self._encodings) > 256:
                 self._encodings.clear()
-            known = [names.encode(value) for value in _strings(values, name)]
+            known = frozenset(names.encode(value) for value in _strings(values, name))
             self._encodings[key] = known
         return known
 
@@ -268,7 +280,7 @@ class FileBackend(Backend):
         worker: str,
         wanted: int | None,
         least: int | None,
-        queues: list[str],
+        queues: frozenset[str],
         tasks: frozenset[str] | None,
     ) -> Claimed | None:
         """Claim the best job that may run now; None when there is none."""
@@ -307,7 +319,7 @@ class FileBackend(Backend):
         worker: str,
         id: int,
         least: int | None,
-        queues: list[str],
+        queues: frozenset[str],
         tasks: frozenset[str] | None,
         now: float,
     ) -> Claimed | None:
@@ -329,6 +341,20 @@ class FileBackend(Backend):
 
     def _start(self, found: Found, now: float) -> Claimed | None:
         """Read what was claimed and look once more whether it may run; None: it was given back."""
+        try:
+            claimed = self._read_claim(found, now)
+        except SpoolUnavailable:
+            # Nobody is told of this claim, so nobody will run the job, or ever end it.
+            self._unsure.append(found)
+            raise
+        if claimed and self._unsure:
+            # What was here before cannot come any more: the name that it moves is used up.
+            others = [claim for claim in self._unsure if claim.name.id != claimed["id"]]
+            self._unsure.clear()
+            self._unsure.extend(others)
+        return claimed
+
+    def _read_claim(self, found: Found, now: float) -> Claimed | None:
         while True:
             try:
                 content = self._tokens.read_with_bytes(found.token)
@@ -338,7 +364,7 @@ class FileBackend(Backend):
             if content is not None:
                 record = as_active(found, content[0])
                 if self._may_run(record, now):
-                    self._settler.remember(Claim(found, record, content[1]))
+                    self._settler.remember(Claim(found, record, content[1], mine=True))
                     return _claimed(record)
                 if self._settler.give_back(found, record, now):
                     return None
@@ -547,7 +573,28 @@ class FileBackend(Backend):
         said = None if status is None else check_object(status, "status")
         with self._lock:
             id_ = None if worker_id is None else check_id(worker_id, "worker id")
-            return self._registry.register(id_, said, self._now())
+            id_ = self._registry.register(id_, said, self._now())
+            if self._unsure:
+                self._give_back_unsure(self._now())
+            return id_
+
+    def _give_back_unsure(self, now: float) -> None:
+        """Make jobs inactive again that this process claimed and was never told of."""
+        for claim in list(self._unsure):
+            with suppress(SpoolUnavailable):  # the next heartbeat tries again
+                if self._is_over(claim, now):
+                    self._unsure.remove(claim)
+
+    def _is_over(self, claim: Found, now: float) -> bool:
+        found = self._catalog.find(claim.name.id)
+        if found is None or found.name.epoch != claim.name.epoch:
+            return True
+        if found.token.place != claim.token.place:
+            # Inactive: the server may still do what it said it could not.
+            return found.state != "inactive"
+        record = self._settler.read(found)
+        # Not readable now, or annotated just now: the next heartbeat looks again.
+        return record is not None and self._settler.give_back(found, record, now)
 
     def unregister_worker(self, worker_id: int) -> None:
         with self._lock:

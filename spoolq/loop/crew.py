@@ -10,7 +10,7 @@ import logging
 import os
 import select
 import signal as signals
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -57,13 +57,11 @@ class Crew:
     def __init__(
         self,
         backend: Backend,
-        start: Callable[[Job], Run],
         poll: select.poll,
         clock: Clock,
     ) -> None:
-        """`start` starts a run; descriptors that tell of an end are registered with `poll`."""
+        """Descriptors that tell of an end are registered with `poll`."""
         self._backend = backend
-        self._start = start
         self._poll = poll
         self._clock = clock
         self.running: dict[tuple[int, int], Member] = {}
@@ -88,11 +86,10 @@ class Crew:
         """How many have ended and are not committed yet."""
         return len(self._ended)
 
-    # -- start -----------------------------------------------------------------------------------
+    # -- begin -----------------------------------------------------------------------------------
 
-    def start(self, job: Job) -> None:
-        """Start a claimed job. Raises OSError when the system has no process left for it."""
-        run = self._start(job)
+    def add(self, job: Job, run: Run) -> None:
+        """Take on a job that has just been started."""
         now = self._clock.elapsed()
         ends = NEVER if job.timeout is None else now + job.timeout
         member = Member(job, run, run.pid, now, run.fileno(), ends)
@@ -261,6 +258,13 @@ class Crew:
         for member in tuple(self.running.values()):
             if id is None or member.job.id == id:
                 member.run.kill(number)
+
+    def abandon(self) -> None:
+        """Kill everything and take leave of it: repair fails what was not committed."""
+        self.kill_groups()
+        for member in self.running.values():
+            member.run.kill(signals.SIGKILL)
+            member.run.wait(1)
 
     def kill_groups(self) -> None:
         """Kill all process groups at once. From any thread; asks nobody and waits for nothing."""

@@ -86,18 +86,20 @@ class Engine:
         backend: Backend,
         registry: Registry,
         terms: Terms,
-        runners: Runners,
+        make_runners: Callable[[], Runners],
         *,
         clock: Clock | None = None,
         catch: tuple[int, ...] = WORKER_SIGNALS,
     ) -> None:
-        """`catch` are the signals that are obeyed. Raises InvalidValue, InvalidType."""
+        """`make_runners` is called when the run begins, before there are threads; `catch` are
+        the signals that are obeyed. Raises InvalidValue, InvalidType for a wrong status."""
         self._worker, self._backend, self._registry = worker, backend, registry
-        self._terms, self._runners = terms, runners
+        self._terms, self._make_runners = terms, make_runners
+        self._runners: Runners | None = None
         self._clock = clock or SystemClock()
         self._signals = Signals(catch)
         self._poll = select.poll()
-        self.crew = Crew(backend, runners.start, self._poll, self._clock)
+        self.crew = Crew(backend, self._poll, self._clock)
         self.ended_by: int | None = None
         """The signal that ended the run."""
         self.trouble: SpoolUnavailable | None = None
@@ -109,7 +111,7 @@ class Engine:
         self._ending_at = float("inf")
         self._started = 0
         self._born: float | None = None  # `started` of the registration
-        self._known: tuple[float, list[str]] = (-1.0, [])
+        self._known: tuple[float, int, list[str]] = (-1.0, 0, [])
         self._idle_since = self._clock.elapsed()
         self._dry: object = None  # what the last look that found nothing asked for
         self._dry_looks = 0
@@ -133,7 +135,7 @@ class Engine:
                 while self._turn():
                     pass
             except BaseException:
-                self.crew.kill_groups()
+                self.crew.abandon()
                 raise
             finally:
                 self._close()
@@ -151,12 +153,14 @@ class Engine:
     # -- begin and end ---------------------------------------------------------------------------
 
     def _begin(self) -> None:
+        self._runners = self._make_runners()
         now = self._clock.elapsed()
         status = self._status
         self._beats = Timer(status["heartbeat_interval"], now)
         self._obeys = Timer(status["command_interval"], now, first=0)
         self._repairs = Timer(status["repair_interval"], now, first=0)
-        self._rescues = Timer(RESCUE, now)
+        # Often enough for a heartbeat that stays the same to count as watched all along.
+        self._rescues = Timer(min(RESCUE, self._backend.missing_after / 4), now)
         scheduled = isinstance(self._backend, ScheduleBackend)
         self._dispatches = Timer(status["dispatch_interval"] if scheduled else 0, now, first=0)
         self._watchdog = Timer(watchdog_interval() or 0, now, first=0)
@@ -181,7 +185,8 @@ class Engine:
             self._lease.end()
         if self._bell is not None:
             self._bell.close()
-        self._runners.close()
+        if self._runners is not None:
+            self._runners.close()
         # Out of reach now: repair finds a worker that does not beat.
         about = self._about("stopped")
         with suppress(SpoolUnavailable):
@@ -221,7 +226,14 @@ class Engine:
             self._look_again()
         if self._dispatches.due(now):
             self._try(self._dispatch)
-        self._runners.tend()
+        self._tend()
+
+    def _tend(self) -> None:
+        assert self._runners is not None  # noqa: S101  # the run has begun
+        try:
+            self._runners.tend()
+        except OSError as error:
+            log.warning("no process could be made: %s", error)
 
     def _try(self, work: Callable[[], Any]) -> Any:
         """Do something that can wait: a disk that refuses it now is asked again next time."""
@@ -249,7 +261,6 @@ class Engine:
 
     def _beat(self, now: float) -> None:
         """Send a heartbeat, and find out whether this worker was declared dead meanwhile."""
-        self._status["performed"] = self.crew.performed
         try:
             self._worker.register()
             info = self._worker.info()
@@ -282,7 +293,10 @@ class Engine:
             tasks = plan.wanted(self._tasks(), self._status["limits"], self.crew.tasks)
             least = self._status["spare_min_priority"] if room == "high" else None
             asked = (least, tuple(tasks))
-            if not tasks or (self._dry == asked and self._clock.elapsed() < self._claim_at):
+            if self._dry == asked and self._clock.elapsed() < self._claim_at:
+                break
+            if not tasks:
+                self._found_nothing(asked)
                 break
             self._blocked = False
             self._worker.emit("wait")
@@ -309,11 +323,11 @@ class Engine:
 
     def _tasks(self) -> list[str]:
         """What can be performed here: executables may come and go, a second's delay is theirs."""
-        at, tasks = self._known
+        at, functions, tasks = self._known
         now = self._clock.elapsed()
-        if at < 0 or now - at >= 1:
+        if at < 0 or now - at >= 1 or functions != len(self._registry.functions):
             tasks = self._registry.names()
-            self._known = (now, tasks)
+            self._known = (now, len(self._registry.functions), tasks)
         return tasks
 
     def _claim(self, tasks: list[str], least: int | None) -> Job | None:
@@ -337,8 +351,9 @@ class Engine:
             # The claim took so long that the worker may be dead to the others by now.
             self._try(lambda: self._backend.release_job(job.id, job.retries))
             return False
+        assert self._runners is not None  # noqa: S101  # the run has begun
         try:
-            self.crew.start(job)
+            self.crew.add(job, self._runners.start(job))
         except OSError as error:
             log.warning("no process could be made for job %d: %s", job.id, error)
             self._try(lambda: self._backend.release_job(job.id, job.retries))
@@ -441,6 +456,7 @@ class Engine:
         readable = self._poll.poll(max(0.0, self._patience(started)) * 1000)
         busy = bool(self.crew) or started > 0
         ended = self.crew.collect([fd for fd, _ in readable])
+        self._status["performed"] = self.crew.performed
         if busy or ended:
             self._idle_since = self._clock.elapsed()
         bell = self._bell
@@ -484,7 +500,7 @@ class Engine:
             return self._claim_at_earliest - now
         if self._dry is not None:
             return self._claim_at - now
-        # Full, or nothing wanted: the end of a job, a command or a new task changes that.
+        # Full: the end of a job or a command changes that.
         return 1.0 if self._blocked else 0.0
 
     def _until_force(self, now: float) -> float:
@@ -528,18 +544,18 @@ class Engine:
         else:
             self._registry.settings = getattr(self._backend, "settings", None)
             log.info("the settings were read again")
-        self._known = (-1.0, [])
+        self._known = (-1.0, 0, [])
         notify("READY=1")
 
 
 class Runners(Protocol):
-    """How jobs are started here. Belongs to the engine's thread."""
+    """How the jobs of one worker are performed."""
 
     def start(self, job: Job) -> Run:
         """Start a claimed job. Raises OSError when the system has no process left."""
 
     def tend(self) -> None:
-        """Look after processes that wait for work. Called in every turn."""
+        """Look after processes that wait for work."""
 
     def close(self) -> None:
         """End whatever is left."""

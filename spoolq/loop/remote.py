@@ -17,20 +17,22 @@ KILLS: Final = ("INT", "TERM", "KILL", "USR1", "USR2")
 def commands(crew: Crew) -> dict[str, Callable[..., object]]:
     """`jobs N`, `spare N`, `kill SIGNAL ID` and `stop ID`; nonsense is ignored."""
 
-    def kill(worker: object, name: Any = None, id: Any = None) -> None:
-        del worker
+    def kill(worker: object, name: Any = None, id: Any = None, *more: Any) -> None:
+        del worker, more
         number = count(id)
         if name in KILLS and number is not None:
             crew.kill(signals.Signals[f"SIG{name}"], number)
 
-    def stop(worker: object, id: Any = None) -> None:
+    def stop(worker: object, id: Any = None, *more: Any) -> None:
+        del more
         kill(worker, "KILL", id)
 
     return {"jobs": _setting("jobs"), "spare": _setting("spare"), "kill": kill, "stop": stop}
 
 
 def _setting(key: str) -> Callable[..., None]:
-    def set_it(worker: Any, value: Any = None) -> None:
+    def set_it(worker: Any, value: Any = None, *more: Any) -> None:
+        del more
         number = count(value)
         if number is not None:
             worker.status[key] = number

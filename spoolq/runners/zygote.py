@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from spoolq.clock import SystemClock
-from spoolq.runners.child import enter, prctl, reset_signals
+from spoolq.runners.child import PDEATHSIG, enter, prctl, reset_signals
 from spoolq.runners.marks import Marks, find_marks, kill_found, kill_marked, reap
 from spoolq.runners.output import prepare
 from spoolq.runners.wire import Garbage, Wire, pair
@@ -76,6 +76,7 @@ class Zygote:
                 warnings.simplefilter("ignore", DeprecationWarning)
                 pid = os.fork()
             if pid == 0:
+                self._wire.close()
                 server = Server(self._kinds, self.marks, self._block, control, mask)
                 _live(server, keep, self._first)
             return pid
@@ -188,7 +189,17 @@ def _live(server: Server, keep: set[int], first: Callable[[], object]) -> NoRetu
 
 
 def _descriptors() -> set[int]:
-    return {int(name) for name in os.listdir("/proc/self/fd")}
+    """Those of this process that are open."""
+    found = [int(name) for name in os.listdir("/proc/self/fd")]
+    return {fd for fd in found if _is_open(fd)}  # one was that of the listing itself
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
 
 
 class Server:
@@ -210,7 +221,7 @@ class Server:
         self._control = Wire(control)
         self._mask = mask
         self._retired = False
-        self._pid = os.getpid()
+        self._pid, self._parent = os.getpid(), os.getppid()
         self._clock = SystemClock()
         self._children: dict[int, tuple[Wire, int]] = {}
         self._sweeps: set[int] = set()
@@ -227,7 +238,9 @@ class Server:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
-        prctl()  # imported once, not in every child
+        # Somebody who was forked from the worker may hold its end of the connection open; this
+        # signal comes as well when the worker is gone, or the thread that forked us.
+        prctl()(PDEATHSIG, signal.SIGCHLD, 0, 0, 0)
         # Children share these pages as long as nobody counts what refers to what.
         gc.collect()
         gc.freeze()
@@ -251,6 +264,8 @@ class Server:
             self._sweep()
         for fd, _ in ready:
             if fd == self._wakeup:
+                if os.getppid() != self._parent:
+                    return False
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wakeup, 512)
                 self._reap()

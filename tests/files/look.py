@@ -23,7 +23,8 @@ def _is_file(path: Path) -> bool:
 
 def file_of(root: Path, id: int) -> Path:
     """The only file of a job."""
-    [path] = [path for path in root.rglob(f"{id}.*") if path.name.endswith(".json")]
+    found = (path for path in root.rglob(f"{id}.*") if path.name.endswith(".json"))
+    [path] = [path for path in found if path.parent.name != "incidents"]
     return path
 
 

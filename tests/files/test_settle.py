@@ -161,7 +161,7 @@ def test_a_change_that_is_committed_and_not_published_is_listed_as_it_will_be(
 
     class Dying(Filesystem):
         def move(self, source: str, target: str, *, private: bool = False) -> bool:
-            if source.endswith(".new"):
+            if source.endswith((".new", ".end")):
                 raise Died
             return super().move(source, target, private=private)
 

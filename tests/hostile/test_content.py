@@ -148,7 +148,7 @@ def test_a_damaged_job_that_is_moved_by_hand_is_set_aside(
 
 
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
-@pytest.mark.parametrize("half", ["new", "old", "both"])
+@pytest.mark.parametrize("half", ["end", "old", "both"])
 def test_a_change_under_way_that_is_damaged_stops_nobody(
     files: FileBackend,
     worker: int,
@@ -166,7 +166,7 @@ def test_a_change_under_way_that_is_damaged_stops_nobody(
 
     class Dying(Filesystem):
         def move(self, source: str, target: str, *, private: bool = False) -> bool:
-            if source.endswith(".new"):
+            if source.endswith((".new", ".end")):
                 raise Died
             return super().move(source, target, private=private)
 
@@ -176,7 +176,7 @@ def test_a_change_under_way_that_is_damaged_stops_nobody(
     claim(dying, owner)
     with pytest.raises(Died):
         dying.finish_job(job, 0, "done")
-    for path in [*root.rglob(f"{job}.*.new"), *root.rglob(f"{job}.*.old")]:
+    for path in [*root.rglob(f"{job}.*.end"), *root.rglob(f"{job}.*.old")]:
         if half in (path.suffix[1:], "both"):
             path.write_bytes(content)
     good = files.enqueue("good")
@@ -193,7 +193,7 @@ def test_a_change_under_way_that_is_damaged_stops_nobody(
 
     if half == "old":
         assert info(files, job).result == "done"
-    elif half == "new":
+    elif half == "end":
         found = info(files, job)
         assert (found.state, found.result) == ("inactive", None)
         assert content in tree(root / "corrupt").values()

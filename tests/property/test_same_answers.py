@@ -157,6 +157,10 @@ class SameAnswers(RuleBasedStateMachine):
     def fail(self, claim: Claimed, result: Any) -> None:
         self.ask("fail_job", claim["id"], claim["retries"], result)
 
+    @rule(claim=consumes(attempts), off=st.sampled_from([0, 0, 0, 1]))
+    def give_back(self, claim: Claimed, off: int) -> None:
+        self.ask("release_job", claim["id"], claim["retries"] + off)
+
     @rule(some=st.lists(attempts, max_size=4), result=RESULTS)
     def finish_together(self, some: list[Claimed], result: Any) -> None:
         outcomes = [(claim["id"], claim["retries"], result) for claim in some]

@@ -57,7 +57,7 @@ def repair_twice(first: Callable[[], None], second: Callable[[], None], root: st
     after = tree(root)
     assert after == before, f"the second repair changed {sorted(set(before) ^ set(after))}"
     old = {path.rpartition("/")[2].removesuffix(".old") for path in tree(root) if "trash/" in path}
-    left = [name for name in _list(f"{root}/settling") if name.removesuffix(".new") in old]
+    left = [name for name in _list(f"{root}/settling") if name.rpartition(".")[0] in old]
     assert not left, f"repair left {left}"
 
 

@@ -104,7 +104,7 @@ class WatchedFilesystem(Filesystem):
 
     def __init__(self, root: str, *, durable: bool = True, shared: bool = False) -> None:
         super().__init__(root, durable=durable, shared=shared)
-        self.kind, self.ordered = self.mount, self.mount in ORDERED
+        self.kind, self.ordered, self.atomic = self.mount, self.mount in ORDERED, True
         self.local = self._unnamed = self.mount != "nfs"
         self.boot = self.plan.boot
         self.plan.root = root

@@ -1,0 +1,1 @@
+"""Several hosts with one spool: namespaces of one kernel, and mounts of a hostile file server."""

@@ -1,0 +1,1 @@
+"""The units and the cron line: judged by systemd itself, and run with an empty environment."""
