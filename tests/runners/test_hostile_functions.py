@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from spoolq.runners.deadline import GRACE
-from spoolq.runners.marks import kill_marked
+from spoolq.runners.marks import Marks, find_marks, kill_found, kill_marked, set_mark
 from spoolq.settings import Settings
 from tests.runners.functions import Stage, started_by
 from tests.runners.programs import Programs, alive
@@ -515,36 +517,73 @@ def test_a_flood_of_a_gigabyte_leaves_memory_and_disk_flat(programs: Programs) -
     assert largest < 1_000_000_000
 
 
-@pytest.mark.slow
-def test_a_fork_bomb_under_a_limit_fails_only_itself(processes: Stage) -> None:
-    def bomb() -> None:
-        import resource
+NOBODY = 54321
 
-        os.setuid(54321) if os.geteuid() == 0 else None
-        resource.setrlimit(resource.RLIMIT_NPROC, (60, 60))
+
+@pytest.fixture
+def nobodys_processes() -> Iterator[None]:
+    """Whatever the test comes to, no process of this user is left."""
+    yield
+    kill_found(lambda: [pid for pid in everybody() if _owner(pid) == NOBODY and alive(pid)])
+
+
+def everybody() -> list[int]:
+    """All processes."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _owner(pid: int) -> int:
+    try:
+        return os.stat(f"/proc/{pid}").st_uid
+    except FileNotFoundError:
+        return -1
+
+
+@pytest.mark.slow
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="the limit must not count the user's own processes")
+@pytest.mark.usefixtures("nobodys_processes")
+def test_a_fork_bomb_under_a_limit_fails_only_itself(processes: Stage, tmp_path: Path) -> None:
+    def bomb(path: str) -> None:
+        resource.setrlimit(resource.RLIMIT_NPROC, (30, 30))
+        resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+        os.setuid(NOBODY)
         while True:
             try:
                 if os.fork() == 0:
                     os.setsid()
             except OSError:
-                if os.getppid() == 1:
-                    signal.pause()
+                Path(path).touch()
+                threading.Event().wait(0.05)
 
     def fine() -> int:
         return 1
 
+    tmp_path.chmod(0o777)
+    for above in (tmp_path.parent, tmp_path.parent.parent, tmp_path.parent.parent.parent):
+        above.chmod(0o711)
     name, other = processes.add(bomb), processes.add(fine)
-    run = processes.start(name)
-    wait_for(lambda: len(started_by(processes.performers)) > 30)
+    run = processes.start(name, str(tmp_path / "full"))
+    wait_for(lambda: len(started_by(processes.performers)) > 20)
     assert processes.run(other).ok
     run.kill(signal.SIGKILL)
     assert not processes.end(run).ok
-    assert len(started_by(processes.performers)) <= 3
+    assert [pid for pid in everybody() if _owner(pid) == NOBODY and alive(pid)] == []
+
+
+def test_a_process_of_another_user_is_found_by_its_mark(nobodys_processes: None) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("becomes somebody else")
+    mark = Marks().take()
+    before = set_mark(mark)
+    marked = subprocess.Popen(["sleep", "600"], user=NOBODY)
+    set_mark(before)
+    assert find_marks(mark, mark) == [(marked.pid, mark)]
+    assert kill_marked(mark) == 1
+    assert marked.wait() == -signal.SIGKILL
 
 
 def test_marks_are_found_and_nothing_else_is_killed() -> None:
-    from spoolq.runners.marks import Marks, set_mark
-
     mark = Marks().take()
     before = set_mark(mark)
     marked = subprocess.Popen(["sleep", "600"], start_new_session=True)
