@@ -178,23 +178,32 @@ def test_a_process_has_its_own_session_no_stdin_and_no_descriptors_of_ours(
     processes: Stage,
 ) -> None:
     def look() -> list[Any]:
-        kinds = []
-        for fd in range(3, 256):
-            try:
-                kinds.append(os.readlink(f"/proc/self/fd/{fd}").split(":")[0])
-            except FileNotFoundError:
-                continue
-        return [os.getsid(0) == os.getpid(), sys.stdin.read(), os.read(0, 1).decode(), kinds]
+        return [os.getsid(0) == os.getpid(), sys.stdin.read(), os.read(0, 1).decode(), open_files()]
 
     name = processes.add(look)
-    performers = processes.open()
+    before = open_files()  # of the program: what it opened it may need
+    processes.open()
     reader, writer = os.pipe()  # of a worker at work
-    leader, stdin, raw, kinds = processes.run(name).result
+    others = [processes.start(name) for _ in range(2)]
+    leader, stdin, raw, files = processes.run(name).result
     os.close(reader)
     os.close(writer)
     assert (leader, stdin, raw) == (True, "", "")
-    assert kinds.count("socket") == 1
-    assert performers is processes.performers
+    more = sorted(file.split(":")[0] for file in set(files) - set(before) - {"/dev/null"})
+    assert [kind for kind in more if "/" not in kind] == ["socket"]
+    assert [kind for kind in more if "/" in kind] == [f"{processes.spool.root}/logs/0/3.0.log"]
+    assert all(processes.end(run).ok for run in others)
+
+
+def open_files() -> list[str]:
+    """What the descriptors of this process lead to."""
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            found.append(os.readlink(f"/proc/self/fd/{fd}"))
+        except FileNotFoundError:
+            continue  # that of the listing itself
+    return [file for file in found if not file.startswith("/proc/")]
 
 
 def test_signals_are_as_minion_has_them(processes: Stage) -> None:

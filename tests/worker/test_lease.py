@@ -115,8 +115,11 @@ def test_a_worker_that_cannot_beat_kills_its_jobs_before_others_may_take_them(
 
 
 def alive(pid: int) -> bool:
-    with open(f"/proc/{pid}/stat") as file:
-        return file.read().rpartition(")")[2].split()[0] != "Z"
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_jobs_are_killed_in_time_even_while_the_disk_answers_nothing(tmp_path: Any) -> None:
