@@ -18,6 +18,7 @@ import signal
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from spoolq.clock import SystemClock
@@ -202,6 +203,17 @@ def _is_open(fd: int) -> bool:
     return True
 
 
+@dataclass(eq=False)
+class _Born:
+    """A child, and what it takes to make another in its place."""
+
+    wire: Wire
+    kind: str
+    options: Mapping[str, Any]
+    mark: int = 0
+    lives: int = 3
+
+
 class Server:
     """The zygote's side."""
 
@@ -223,7 +235,7 @@ class Server:
         self._retired = False
         self._pid, self._parent = os.getpid(), os.getppid()
         self._clock = SystemClock()
-        self._children: dict[int, tuple[Wire, int]] = {}
+        self._children: dict[int, _Born] = {}
         self._sweeps: set[int] = set()
         self._sweep_at = 0.0
 
@@ -295,29 +307,32 @@ class Server:
     def _make(self, kind: str, options: Mapping[str, Any], fd: int) -> None:
         import socket
 
-        wire = Wire(socket.socket(fileno=fd))
+        self._bear(_Born(Wire(socket.socket(fileno=fd)), kind, options))
+
+    def _bear(self, born: _Born) -> None:
         self._next_mark += 1
+        born.mark = self._next_mark
         try:
             pid = os.fork()
         except OSError as error:
-            _tell(wire, ["refused", error.errno or errno.EAGAIN])
-            wire.close()
+            _tell(born.wire, ["refused", error.errno or errno.EAGAIN])
+            born.wire.close()
             return
         if pid == 0:
-            self._become(kind, options, wire)
-        self._children[pid] = (wire, self._next_mark)
-        _tell(wire, ["born", pid])
+            self._become(born)
+        self._children[pid] = born
+        _tell(born.wire, ["born", pid])
 
-    def _become(self, kind: str, options: Mapping[str, Any], wire: Wire) -> NoReturn:
+    def _become(self, born: _Born) -> NoReturn:
         try:
-            enter(self._next_mark, self._pid, self._mask)
+            enter(born.mark, self._pid, self._mask)
             self._control.close()
             os.close(self._wakeup)
             os.close(self._woken)
-            for other, _ in self._children.values():
-                other.close()  # no job can speak for another
+            for other in self._children.values():
+                other.wire.close()  # no job can speak for another
             self._children.clear()
-            self._kinds[kind](wire, options)
+            self._kinds[born.kind](born.wire, born.options)
         except BaseException:  # noqa: BLE001  # nothing may return into the zygote's frames
             traceback.print_exc()
         finally:
@@ -326,6 +341,7 @@ class Server:
     def _kill(self, pid: int, number: int) -> None:
         if pid not in self._children:
             return
+        self._children[pid].lives = 0  # whoever is sent a signal before it begins has had its turn
         with contextlib.suppress(ProcessLookupError, PermissionError):
             try:
                 os.killpg(pid, number)
@@ -353,14 +369,20 @@ class Server:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
-        wire, mark = self._children.pop(pid)
+        born = self._children.pop(pid)
         if status:
             # One that leaves with 0 by itself has looked after that; a task may have left so too.
-            kill_marked(mark)
+            kill_marked(born.mark)
         else:
-            self._sweep_soon(mark)
-        _tell(wire, ["died", status])
-        wire.close()
+            self._sweep_soon(born.mark)
+        if born.kind == "jobs" and born.lives and born.wire.has_unread():
+            # RACE: it died while it waited, and was given a job before the worker heard of that.
+            # The job has not begun: it is the next one's, which reads it from the same socket.
+            born.lives -= 1
+            self._bear(born)
+            return
+        _tell(born.wire, ["died", status])
+        born.wire.close()
 
     def _sweep_soon(self, mark: int) -> None:
         if not self._sweeps:

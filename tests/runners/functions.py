@@ -45,7 +45,9 @@ class Stage:
                 return function(*args)
 
         name = function.__name__
-        self.spool.task(name=name, takes_context=context)(known)
+        options: dict[str, Any] = {"name": name, "takes_context": context}
+        register: Callable[..., Any] = self.spool.task
+        register(**options)(known)
         return name
 
     def claim(self, task: str, *args: Any, **options: Any) -> Job:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -211,8 +214,7 @@ def test_a_kill_that_comes_after_the_end_does_not_hit_the_next_job(pool: Stage) 
 
 
 def _has_answered(fd: int | None) -> bool:
-    import select
-
+    assert fd is not None
     return bool(select.select([fd], [], [], 0)[0])
 
 
@@ -250,7 +252,8 @@ def test_garbage_in_the_answer_ends_that_job_and_no_other(processes: Stage, garb
     def write(text: str) -> None:
         if text != "fine":
             for fd in sockets():
-                os.write(fd, text.encode()) or __import__("socket").socket(fileno=fd).send(b"")
+                with suppress(OSError):  # one that the test runner has left open
+                    socket.socket(fileno=os.dup(fd)).send(text.encode(), socket.MSG_DONTWAIT)
             signal.pause()
 
     name = processes.add(write)
@@ -263,7 +266,9 @@ def test_garbage_in_the_answer_ends_that_job_and_no_other(processes: Stage, garb
 def test_a_flood_of_garbage_does_not_hold_up_anybody(processes: Stage) -> None:
     def flood() -> None:
         while True:
-            os.write(sockets()[0], b"x" * 1000)
+            for fd in sockets():
+                with suppress(OSError):
+                    os.write(fd, b"x" * 1000)
 
     def fine() -> int:
         return 1
@@ -321,9 +326,8 @@ def test_a_system_without_processes_is_an_error_at_the_start(
     def work() -> None: ...
 
     name = processes.add(work)
-    fork = os.fork
+    fork, here = os.fork, os.getpid()
     monkeypatch.setattr(os, "fork", lambda: refuse() if os.getpid() != here else fork())
-    here = os.getpid()
     job = processes.claim(name)
     with pytest.raises(BlockingIOError):
         processes.performers.start(job)
@@ -450,7 +454,8 @@ def test_a_coroutine_that_swallows_its_cancellation_is_given_up(aio: Stage, tmp_
     assert other.poll() is None
     (tmp_path / "go").touch()
     assert aio.end(other).result == "undisturbed"
-    wait_for(lambda: aio.performers.tend() or not alive(run.pid))
+    aio.performers.tend()
+    wait_for(lambda: not alive(run.pid))
 
 
 def test_a_child_whose_loop_is_held_up_is_killed(aio: Stage, tmp_path: Path) -> None:
