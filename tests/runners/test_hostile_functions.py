@@ -87,7 +87,8 @@ def test_a_daemon_of_a_workers_program_ends_soon_after_it(tmp_path: Path) -> Non
     stage = Stage(Spool(tmp_path / "spool", durability="none"), "fork")
     path = tmp_path / "daemon"
     try:
-        assert stage.run("exec", sys.executable, "-c", DAEMON, str(path)).ok
+        script = '"$0" -c "$1" "$2"; while [ ! -s "$2" ]; do :; done'
+        assert stage.run("exec", "sh", "-c", script, sys.executable, DAEMON, str(path)).ok
         pid = pid_in(path)
         wait_for(lambda: not alive(pid))
     finally:
