@@ -190,9 +190,9 @@ def _live(server: Server, keep: set[int], first: Callable[[], object]) -> NoRetu
 
 
 def _descriptors() -> set[int]:
-    """Those of this process that are open."""
-    found = [int(name) for name in os.listdir("/proc/self/fd")]
-    return {fd for fd in found if _is_open(fd)}  # one was that of the listing itself
+    """What is open. The listing's own descriptor is among the names, closed by now, and the next
+    one to be opened has its number: kept, it would hold this end of the zygote's socket open."""
+    return {fd for fd in map(int, os.listdir("/proc/self/fd")) if _is_open(fd)}
 
 
 def _is_open(fd: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,10 +117,10 @@ def test_a_worker_that_cannot_beat_kills_its_jobs_before_others_may_take_them(
 
 def alive(pid: int) -> bool:
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
         return False
+    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 def test_jobs_are_killed_in_time_even_while_the_disk_answers_nothing(tmp_path: Any) -> None:

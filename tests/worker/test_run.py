@@ -17,6 +17,8 @@ from spoolq.errors import InvalidValue, SpoolUnavailable
 from spoolq.loop.plan import DEFAULTS, Terms
 from spoolq.memory import MemoryBackend
 from spoolq.model import State
+from spoolq.performing import Performers
+from spoolq.runners import Run
 from tests.client.world import info
 from tests.support import wait_for
 from tests.worker.conftest import Running
@@ -497,14 +499,14 @@ def test_a_claim_whose_process_cannot_be_made_is_given_back(
     spool.add_task("noop", lambda: None)
     job = spool.enqueue("noop")
     refusals = iter([OSError(11, "no more processes")])
-    begin = Job.begin
+    start = Performers.start
 
-    def sometimes(self: Job) -> Any:
+    def sometimes(self: Performers, job: Job) -> Run:
         for refusal in refusals:
             raise refusal
-        return begin(self)
+        return start(self, job)
 
-    monkeypatch.setattr(Job, "begin", sometimes)
+    monkeypatch.setattr(Performers, "start", sometimes)
 
     spool.worker().run(Terms(max_jobs=1))
 
