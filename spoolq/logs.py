@@ -24,6 +24,7 @@ SHARD: Final = 256  # ids a directory
 
 LOOK: Final = 0.25  # seconds between two looks at the size of a log
 TAIL: Final = 1024 * 1024  # bytes of the end that a cut leaves, where max_log allows
+MARKER: Final = 100  # bytes, at most, of what says so
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NAME: Final = re.compile(r"(\d+)\.(\d+)\.log", re.ASCII)

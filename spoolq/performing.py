@@ -57,8 +57,7 @@ class Performers:
 
         Raises InvalidValue for an unknown runner, OSError when the system has no process left.
         """
-        if runner not in RUNNERS:
-            raise InvalidValue(f"there is no runner {runner!r}, only {', '.join(RUNNERS)}")
+        check_runner(runner)
         self._backend, self._registry, self._runner = backend, registry, runner
         self._limits = {"fork": (1, None), "pool": (recycle_after, max_memory)}
         self._clock = clock or SystemClock()
@@ -140,6 +139,12 @@ class Performers:
         for runner in self._runners.values():
             runner.close()
         self._zygote.close()
+
+
+def check_runner(name: str) -> None:
+    """Raises InvalidValue for an unknown runner."""
+    if name not in RUNNERS:
+        raise InvalidValue(f"there is no runner {name!r}, only {', '.join(RUNNERS)}")
 
 
 def claim_of(job: Job) -> Claim:

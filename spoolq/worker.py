@@ -156,10 +156,11 @@ class Worker(Emitter):
     def engine(self, terms: Terms, *, runner: str = "fork", **options: Any) -> Engine:
         """What `run` runs, for who wants to know how it went. See `Engine`."""
         from spoolq.loop.engine import Engine  # only who runs a worker pays for these
-        from spoolq.performing import Performers
+        from spoolq.performing import Performers, check_runner
 
-        performers = partial(Performers, self._backend, self._registry, runner)
-        return Engine(self, self._backend, self._registry, terms, performers, **options)
+        check_runner(runner)
+        runners = partial(Performers, self._backend, self._registry, runner)
+        return Engine(self, self._backend, self._registry, terms, runners, **options)
 
     def stop(self) -> None:
         """End `run` as INT does, from any thread; nothing happens when it does not run."""

@@ -11,7 +11,7 @@ from typing import Final
 
 from spoolq.cli.exits import BY_SIGNAL, NO, NOT_FOUND, Refused
 from spoolq.clock import SystemClock
-from spoolq.logs import log_path, logged_attempts
+from spoolq.logs import MARKER, TAIL, log_path, logged_attempts
 from spoolq.model import JobInfo
 from spoolq.spool import Spool
 
@@ -33,6 +33,7 @@ def follow(
     attempt, offset = (attempts[-1] if attempts else 0), skip
     while True:
         job = _info(spool, id)  # before the output: what an ended job has written is all there
+        offset = _beyond_cut(root, id, attempt, offset)
         copied = _copy(root, id, attempt, offset, write)
         offset += copied
         if not copied:
@@ -61,6 +62,15 @@ def exit_code_of(job: JobInfo) -> int:
 def _info(spool: Spool, id: int) -> JobInfo | None:
     rows: list[JobInfo] = spool.backend.list_jobs(0, 1, ids=[id]).rows
     return rows[0] if rows else None
+
+
+def _beyond_cut(root: str, id: int, attempt: int, offset: int) -> int:
+    """Where to go on: a log that has become shorter has lost its middle, its end is what is new."""
+    try:
+        size = os.lstat(log_path(root, id, attempt)).st_size
+    except FileNotFoundError:
+        return offset
+    return offset if size >= offset else max(0, size - TAIL - MARKER)
 
 
 def _copy(root: str, id: int, attempt: int, offset: int, write: Callable[[bytes], None]) -> int:

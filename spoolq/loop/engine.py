@@ -39,6 +39,7 @@ KILL_GRACE: Final = 5.0  # seconds between TERM and KILL
 RESCUE: Final = 1.0  # seconds between two looks for workers that died
 AGAIN: Final = 1.0  # seconds until what the disk or the system refused is tried again
 MOST: Final = 64  # jobs started in one turn: beats and signals have their turn too
+TEND: Final = 0.1  # seconds between two looks after processes that wait for work
 STATUS: Final = 5.0  # seconds between two lines for `systemctl status`
 
 WORKER_SIGNALS: Final = (
@@ -115,7 +116,7 @@ class Engine:
         self._idle_since = self._clock.elapsed()
         self._dry: object = None  # what the last look that found nothing asked for
         self._dry_looks = 0
-        self._claim_at = 0.0
+        self._claim_at = self._tend_at = 0.0
         self._claim_at_earliest = 0.0
         self._blocked = False  # whether the last fill ended without a look at the queue
         self._bell: Doorbell | None = None
@@ -226,7 +227,9 @@ class Engine:
             self._look_again()
         if self._dispatches.due(now):
             self._try(self._dispatch)
-        self._tend()
+        if now >= self._tend_at:
+            self._tend_at = now + TEND
+            self._tend()
 
     def _tend(self) -> None:
         assert self._runners is not None  # noqa: S101  # the run has begun

@@ -61,7 +61,7 @@ def memory() -> int:
 
 _DEFAULT: Final = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 _IGNORED: Final = (signal.SIGUSR1, signal.SIGUSR2)
-_PDEATHSIG: Final = 1
+PDEATHSIG: Final = 1
 _CHILD_SUBREAPER: Final = 36
 
 
@@ -71,7 +71,7 @@ def enter(mark: int, parent: int, mask: Iterable[int]) -> None:
     All but SIGCHLD have been set in the zygote, where they are blocked: once, not in every child.
     """
     call = prctl()
-    call(_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    call(PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)  # RACE: it died before this was set
     call(_CHILD_SUBREAPER, 1, 0, 0, 0)

@@ -19,15 +19,13 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from spoolq.clock import SystemClock
 from spoolq.runners import Outcome, describe, died
-from spoolq.runners.child import exit_status, prctl, reset_signals
+from spoolq.runners.child import PDEATHSIG, exit_status, prctl, reset_signals
 from spoolq.runners.marks import Marks, kill_marked, set_mark
 from spoolq.runners.output import flush
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from io import FileIO
-
-_PR_SET_PDEATHSIG: Final = 1
 
 
 def start_fork(
@@ -176,7 +174,7 @@ def _death_of_parent() -> Callable[[], None]:
     parent, call = os.getpid(), prctl()
 
     def die() -> None:
-        call(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        call(PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)  # RACE: it died before this was set
 

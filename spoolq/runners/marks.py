@@ -69,10 +69,23 @@ def find_marks(first: int, last: int) -> list[tuple[int, int]]:
         if name.isdigit():
             with suppress(OSError, ValueError):  # it is gone, or not ours to ask
                 pid = int(name)
-                mark, _ = resource.prlimit(pid, _LOCKS)
+                mark = _mark_of(pid)
                 if first <= mark <= last:
                     found.append((pid, mark))
     return [(pid, mark) for pid, mark in found if _is_alive(pid)]
+
+
+def _mark_of(pid: int) -> int:
+    try:
+        return resource.prlimit(pid, _LOCKS)[0]
+    except PermissionError:
+        if os.geteuid() != 0:
+            raise  # somebody else's, who could not be killed either
+    # Root in a container is often root without CAP_SYS_RESOURCE. Everybody may read this.
+    with open(f"/proc/{pid}/limits", "rb") as file:
+        line = next(line for line in file if line.startswith(b"Max file locks"))
+    soft = line.split()[3]
+    return int(soft) if soft.isdigit() else resource.RLIM_INFINITY
 
 
 def kill_marked(first: int, last: int | None = None, but: Collection[int] = ()) -> int:

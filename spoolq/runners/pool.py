@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from spoolq.runners.zygote import Zygote
 
 BIRTH: Final = 10.0  # seconds a child has to be born in
+LOOK: Final = 1.0  # seconds between two looks at children that wait
 SPARE: Final = 2  # children that wait for the next jobs
 LOST: Final = (0, 0)  # exit code and signal of a child of which nobody knows how it ended
 
@@ -48,8 +49,9 @@ class Handle:
         return self.status is not None or self.refused != 0
 
     def listen(self) -> None:
-        """Take in everything it has said. Never waits."""
-        while not self.gone:
+        """Take in what it has said, up to the end of its last run. Never waits."""
+        waited_for = bool(self.runs)
+        while not self.gone and (self.runs or not waited_for):
             try:
                 received = self.wire.receive()
             except BlockingIOError:
@@ -225,6 +227,7 @@ class Pool:
         self._busy: dict[int, ChildRun] = {}
         self._once = self._options.get("jobs") == 1
         self._serial = 0
+        self._look_at = 0.0
 
     def room(self) -> int:
         """As many as the system has processes for."""
@@ -290,11 +293,17 @@ class Pool:
         self._collect()
         for run in self._busy.values():
             run.tend()
+        now = self._clock.elapsed()
+        if now >= self._look_at:
+            self._look_at = now + LOOK
+            self._look_at_idle()
+
+    def _look_at_idle(self) -> None:
         for handle in tuple(self._idle):
             handle.listen()
             if handle.gone:
                 self._idle.remove(handle)
-                handle.wire.close()
+                self._dismiss(handle)
         self._fill()
 
     def renew(self) -> None:

@@ -96,6 +96,13 @@ class Wire:
             raise Garbage(str(error)) from None
         return message, fds
 
+    def has_unread(self) -> bool:
+        """Whether a message waits here that nobody has read."""
+        try:
+            return bool(self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except OSError:
+            return False
+
     def is_intact(self) -> bool:
         """Whether the descriptor is still ours: a task may have closed it, and opened a file."""
         try:

@@ -18,10 +18,11 @@ import signal
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from spoolq.clock import SystemClock
-from spoolq.runners.child import enter, prctl, reset_signals
+from spoolq.runners.child import PDEATHSIG, enter, prctl, reset_signals
 from spoolq.runners.marks import Marks, find_marks, kill_found, kill_marked, reap
 from spoolq.runners.output import prepare
 from spoolq.runners.wire import Garbage, Wire, pair
@@ -76,6 +77,7 @@ class Zygote:
                 warnings.simplefilter("ignore", DeprecationWarning)
                 pid = os.fork()
             if pid == 0:
+                self._wire.close()
                 server = Server(self._kinds, self.marks, self._block, control, mask)
                 _live(server, keep, self._first)
             return pid
@@ -201,6 +203,17 @@ def _is_open(fd: int) -> bool:
     return True
 
 
+@dataclass(eq=False)
+class _Born:
+    """A child, and what it takes to make another in its place."""
+
+    wire: Wire
+    kind: str
+    options: Mapping[str, Any]
+    mark: int = 0
+    lives: int = 3
+
+
 class Server:
     """The zygote's side."""
 
@@ -220,9 +233,9 @@ class Server:
         self._control = Wire(control)
         self._mask = mask
         self._retired = False
-        self._pid = os.getpid()
+        self._pid, self._parent = os.getpid(), os.getppid()
         self._clock = SystemClock()
-        self._children: dict[int, tuple[Wire, int]] = {}
+        self._children: dict[int, _Born] = {}
         self._sweeps: set[int] = set()
         self._sweep_at = 0.0
 
@@ -237,7 +250,9 @@ class Server:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
-        prctl()  # imported once, not in every child
+        # Somebody who was forked from the worker may hold its end of the connection open; this
+        # signal comes as well when the worker is gone, or the thread that forked us.
+        prctl()(PDEATHSIG, signal.SIGCHLD, 0, 0, 0)
         # Children share these pages as long as nobody counts what refers to what.
         gc.collect()
         gc.freeze()
@@ -261,6 +276,8 @@ class Server:
             self._sweep()
         for fd, _ in ready:
             if fd == self._wakeup:
+                if os.getppid() != self._parent:
+                    return False
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wakeup, 512)
                 self._reap()
@@ -290,29 +307,32 @@ class Server:
     def _make(self, kind: str, options: Mapping[str, Any], fd: int) -> None:
         import socket
 
-        wire = Wire(socket.socket(fileno=fd))
+        self._bear(_Born(Wire(socket.socket(fileno=fd)), kind, options))
+
+    def _bear(self, born: _Born) -> None:
         self._next_mark += 1
+        born.mark = self._next_mark
         try:
             pid = os.fork()
         except OSError as error:
-            _tell(wire, ["refused", error.errno or errno.EAGAIN])
-            wire.close()
+            _tell(born.wire, ["refused", error.errno or errno.EAGAIN])
+            born.wire.close()
             return
         if pid == 0:
-            self._become(kind, options, wire)
-        self._children[pid] = (wire, self._next_mark)
-        _tell(wire, ["born", pid])
+            self._become(born)
+        self._children[pid] = born
+        _tell(born.wire, ["born", pid])
 
-    def _become(self, kind: str, options: Mapping[str, Any], wire: Wire) -> NoReturn:
+    def _become(self, born: _Born) -> NoReturn:
         try:
-            enter(self._next_mark, self._pid, self._mask)
+            enter(born.mark, self._pid, self._mask)
             self._control.close()
             os.close(self._wakeup)
             os.close(self._woken)
-            for other, _ in self._children.values():
-                other.close()  # no job can speak for another
+            for other in self._children.values():
+                other.wire.close()  # no job can speak for another
             self._children.clear()
-            self._kinds[kind](wire, options)
+            self._kinds[born.kind](born.wire, born.options)
         except BaseException:  # noqa: BLE001  # nothing may return into the zygote's frames
             traceback.print_exc()
         finally:
@@ -321,6 +341,7 @@ class Server:
     def _kill(self, pid: int, number: int) -> None:
         if pid not in self._children:
             return
+        self._children[pid].lives = 0  # whoever is sent a signal before it begins has had its turn
         with contextlib.suppress(ProcessLookupError, PermissionError):
             try:
                 os.killpg(pid, number)
@@ -348,14 +369,20 @@ class Server:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
-        wire, mark = self._children.pop(pid)
+        born = self._children.pop(pid)
         if status:
             # One that leaves with 0 by itself has looked after that; a task may have left so too.
-            kill_marked(mark)
+            kill_marked(born.mark)
         else:
-            self._sweep_soon(mark)
-        _tell(wire, ["died", status])
-        wire.close()
+            self._sweep_soon(born.mark)
+        if born.kind == "jobs" and born.lives and born.wire.has_unread():
+            # RACE: it died while it waited, and was given a job before the worker heard of that.
+            # The job has not begun: it is the next one's, which reads it from the same socket.
+            born.lives -= 1
+            self._bear(born)
+            return
+        _tell(born.wire, ["died", status])
+        born.wire.close()
 
     def _sweep_soon(self, mark: int) -> None:
         if not self._sweeps:

@@ -25,6 +25,7 @@ def test_every_setting_can_be_set() -> None:
         stuck_after = 7
         low_water = 1048576
         ballast = 0
+        max_log = 1000
         pass_env = ["LANG"]
         env = { GREETING = "hello" }
     """
@@ -38,6 +39,7 @@ def test_every_setting_can_be_set() -> None:
         stuck_after=7,
         low_water=1048576,
         ballast=0,
+        max_log=1000,
         pass_env=("LANG",),
         env={"GREETING": "hello"},
     )

@@ -1,4 +1,4 @@
-"""A place for executables."""
+"""A place for executables, and one for functions."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from spoolq import Spool
+from tests.runners.functions import Stage
 from tests.runners.programs import Programs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -19,3 +22,33 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     return Programs(tmp_path / "spool")
+
+
+@pytest.fixture(params=["fork", "pool", "aio"])
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+    """A spool whose functions are performed by each runner in turn."""
+    yield from _stage(tmp_path, request.param)
+
+
+@pytest.fixture(params=["fork", "pool"])
+def processes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+    """A spool whose functions have a process for themselves while they run."""
+    yield from _stage(tmp_path, request.param)
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Iterator[Stage]:
+    """A spool whose functions are performed by children that stay."""
+    yield from _stage(tmp_path, "pool")
+
+
+@pytest.fixture
+def aio(tmp_path: Path) -> Iterator[Stage]:
+    """A spool whose coroutines share a child."""
+    yield from _stage(tmp_path, "aio")
+
+
+def _stage(tmp_path: Path, runner: str) -> Iterator[Stage]:
+    stage = Stage(Spool(tmp_path / "spool", durability="none"), runner)
+    yield stage
+    stage.close()
