@@ -527,12 +527,12 @@ class FileBackend(Backend):
         """A job as callers see it; None when it has just gone."""
         if record is None:
             record = self._settler.read(found)
-        if record is None:
-            again = self._catalog.find(found.name.id)  # RACE: it moved on after it was listed
-            record = self._settler.read(again) if again else None
-            if again is None or record is None:
-                return None
-            found = again
+        while record is None:
+            again = self._catalog.find(found.name.id)
+            if again is None or again.token == found.token:
+                return None  # gone, or it cannot be read
+            # RACE: it moved on after it was listed, and may do so again.
+            found, record = again, self._settler.read(again)
         return JobInfo(
             id=record["id"],
             task=record["task"],
