@@ -110,6 +110,12 @@ class Families:
         """Whether any job was ever made, or is just being made, with this parent."""
         return self._fs.is_there(self._directory(parent))
 
+    def with_children(self, parents: list[int]) -> list[int]:
+        """Those of these parents for which `has_children` holds: one listing a bucket."""
+        blocks = {names.block_of(parent) for parent in parents}
+        known = {block: set(self._fs.list(f"{self._layout.children}/{block}")) for block in blocks}
+        return [parent for parent in parents if str(parent) in known[names.block_of(parent)]]
+
     def waiting(self, parent: int) -> Iterator[Found]:
         """The jobs that lie under this parent now, in every queue."""
         for queue in self._catalog.queues():

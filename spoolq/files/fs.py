@@ -473,13 +473,14 @@ class Filesystem:
             finally:
                 os.close(fd)
         for path in paths:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
             try:
-                self.sys_fsync(fd)
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                try:
+                    self.sys_fsync(fd)
+                finally:
+                    os.close(fd)
             except OSError as error:
                 self._refuse("sync", path, error)
-            finally:
-                os.close(fd)
         for path in directories:
             self.sync_directory(path)
 
@@ -774,10 +775,16 @@ def _has_journal(device: str) -> bool:
         return False
 
 
-def _syncfs(fd: int) -> None:
+@functools.cache
+def _libc() -> Any:
     import ctypes  # 5 ms, for batches only
 
-    libc: Any = ctypes.CDLL(None, use_errno=True)
-    if libc.syncfs(fd) != 0:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _syncfs(fd: int) -> None:
+    if _libc().syncfs(fd) != 0:
+        import ctypes
+
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

@@ -47,6 +47,8 @@ class Place(NamedTuple):
     @property
     def code(self) -> str:
         """This place as one path component."""
+        if not self.key:
+            return self.kind
         parts = (self.kind, self.queue, self.key, self.batch)
         return "+".join(part for part in parts if part)
 

@@ -256,6 +256,11 @@ class Publisher:
         if self._families.has_children(parent):
             self.move_on(parent, now)
 
+    def release_all(self, parents: list[int], now: float) -> None:
+        """`release` for several, which lie in a few buckets."""
+        for parent in self._families.with_children(parents):
+            self.move_on(parent, now)
+
     def move_on(self, parent: int, now: float) -> None:
         """`release` for who knows of a child: whoever removed the parent has dropped the markers
         of its children, among them those of one that was on its way."""

@@ -134,12 +134,17 @@ class Settler:
         }
         changes = [_ended(claim, outcomes[index], now, backoff) for index, claim in claims.items()]
         answers = [False] * len(outcomes)
+        ended: list[int] = []
         for (index, claim), change, token in zip(
             claims.items(), changes, self._tokens.supersede(changes), strict=True
         ):
-            if token:
+            if token and token.place.state != "inactive":
+                self._claims.pop(change.record["id"], None)
+                ended.append(change.record["id"])
+            elif token:
                 self._settled(change, token, now)
             answers[index] = bool(token) or self._settle(outcomes[index], claim, now, backoff)
+        self._publisher.release_all(ended, now)
         return answers
 
     def settle_one(self, outcome: Outcome, now: float, backoff: Backoff) -> bool:

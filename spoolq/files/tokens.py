@@ -185,15 +185,22 @@ class Tokens:
         staged = [self._staged(change) for change in changes]
         for item in staged:
             fs.create(item.new, item.data, sync=False, urgent=True)
-        fs.sync_files([item.new for item in staged], directories=[self._layout.settling])
+        # One sync for all, where a rename may be half lost behind them: see `_supersede_late`.
+        late = not fs.atomic and all(change.claim for change in changes)
+        if not late:
+            fs.sync_files([item.new for item in staged], directories=[self._layout.settling])
         tokens = [self._publish(item, began) if self._commit(item) else None for item in staged]
-        unsafe = {
-            token.directory
-            for change, token in zip(changes, tokens, strict=True)
-            if token and not self._stands_alone(change)
-        }
-        for directory in unsafe:
-            fs.sync_directory(directory)
+        published = [
+            (change, token) for change, token in zip(changes, tokens, strict=True) if token
+        ]
+        if late:
+            fs.sync_files([token.path for _, token in published])
+        else:
+            unsafe = {
+                token.directory for change, token in published if not self._stands_alone(change)
+            }
+            for directory in unsafe:
+                fs.sync_directory(directory)
         self._spent += [item.old for item, token in zip(staged, tokens, strict=True) if token]
         return tokens
 
