@@ -20,7 +20,7 @@ from spoolq.files.layout import Layout
 from spoolq.files.places import HOUR, Place, list_buckets
 from spoolq.files.tokens import Token
 
-_SPREAD: Final = 32  # how far a claimer that lost a race goes back, and for how many claims
+_SPREAD: Final = 64  # how far a claimer that lost a race goes back, and for how many claims
 _AGAIN: Final = 2  # races lost in a row after which the bucket is listed anew
 _DRY: Final = 64  # looks at a dry lane before it is removed
 _BACKSTOP: Final = 1.0  # seconds after which a lane with jobs for others is looked through again
