@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -34,6 +33,8 @@ def run(words: Sequence[str]) -> int:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # 19 ms, for this option only
+
         print(version("spoolq"))
         raise typer.Exit
 

@@ -64,7 +64,8 @@ def worker(
     ] = None,
     pool: Annotated[bool, typer.Option("--pool", help="The same as --runner pool.")] = False,
     runner: Annotated[
-        str | None, typer.Option("--runner", metavar="NAME", help="For Python tasks: fork, pool, aio.")
+        str | None,
+        typer.Option("--runner", metavar="NAME", help="For Python tasks: fork, pool, aio."),
     ] = None,
     burst: Annotated[bool, typer.Option("--burst", help="End when nothing is left.")] = False,
     idle_exit: Annotated[
