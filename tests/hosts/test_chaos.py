@@ -156,6 +156,7 @@ def test_half_a_minute_of_chaos_over_5000_jobs(tmp_path: Path) -> None:
 
 @needs_fuse
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(900)
 def test_half_a_minute_of_chaos_over_5000_jobs_on_two_bad_mounts(tmp_path: Path) -> None:
     with hosts(tmp_path) as (backing, mounts):

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -351,9 +352,10 @@ def test_a_child_is_recycled_after_so_many_jobs(pool: Stage) -> None:
 
     name = pool.add(who)
     pool.open(recycle_after=2)
-    pids = [pool.run(name).result for _ in range(6)]
-    assert pids[0] == pids[1] != pids[2] == pids[3] != pids[4]
-    wait_for(lambda: not alive(pids[0]))
+    jobs = Counter(pool.run(name).result for _ in range(12))
+    assert set(jobs.values()) <= {1, 2}
+    worn = [pid for pid, number in jobs.items() if number == 2]
+    wait_for(lambda: not any(map(alive, worn)))
 
 
 def test_a_child_that_has_grown_is_replaced(pool: Stage) -> None:
@@ -365,9 +367,8 @@ def test_a_child_that_has_grown_is_replaced(pool: Stage) -> None:
 
     name = pool.add(grow)
     pool.open(max_memory=150_000_000)
-    small = pool.run(name, 10).result
     large = pool.run(name, 200_000_000).result
-    assert small == large != pool.run(name, 10).result
+    assert large not in [pool.run(name, 10).result for _ in range(5)]
 
 
 def test_children_that_die_while_they_wait_are_replaced(pool: Stage) -> None:
