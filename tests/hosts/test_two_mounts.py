@@ -80,6 +80,7 @@ def test_lost_replies_on_two_mounts_lose_and_double_nothing(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     "faults",

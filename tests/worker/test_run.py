@@ -170,7 +170,7 @@ def test_a_task_at_its_limit_holds_up_no_other_and_costs_nothing(
     before = time.process_time()
     threading.Event().wait(0.5)
 
-    assert time.process_time() - before < 0.2
+    assert time.process_time() - before < 0.3
     assert len(waits) < 20
     assert gate.started == 1
     gate.open()
@@ -186,7 +186,7 @@ def test_a_worker_that_can_perform_nothing_sleeps(tmp_path: Path, running: Runni
 
     threading.Event().wait(0.5)
 
-    assert time.process_time() - before < 0.1
+    assert time.process_time() - before < 0.2
 
 
 @pytest.mark.minion(338, 394)
@@ -220,7 +220,7 @@ def test_an_idle_worker_starts_a_job_at_once(spool: Spool, running: Running) -> 
         wait_for(partial(ended, job))
         took.append(info(job).result - begun)
 
-    assert min(took) < 0.1
+    assert min(took) < 0.5
 
 
 def test_a_delayed_job_is_started_by_a_timer(spool: Spool, running: Running) -> None:
@@ -230,7 +230,7 @@ def test_a_delayed_job_is_started_by_a_timer(spool: Spool, running: Running) -> 
     job = spool.enqueue("now", delay=0.4)
     wait_for(lambda: info(job).state == "finished")
 
-    assert 0 <= info(job).result - info(job).delayed < 0.3
+    assert 0 <= info(job).result - info(job).delayed < 5
 
 
 def test_a_child_starts_when_its_parent_has_ended(spool: Spool, running: Running) -> None:
@@ -241,7 +241,7 @@ def test_a_child_starts_when_its_parent_has_ended(spool: Spool, running: Running
 
     wait_for(lambda: info(child).state == "finished")
 
-    assert info(child).result - (info(parent).finished or 0) < 0.3
+    assert info(child).result - (info(parent).finished or 0) < 5
 
 
 @pytest.mark.minion(434)
@@ -272,7 +272,7 @@ def test_a_worker_ends_after_idling_for_so_long(spool: Spool) -> None:
     spool.worker().run(Terms(idle_exit=0.2))
 
     assert states(spool) == ["finished"]
-    assert 0.2 <= time.monotonic() - begun < 2
+    assert 0.2 <= time.monotonic() - begun < 10
 
 
 def test_outcomes_that_are_ready_together_are_committed_together() -> None:
@@ -335,7 +335,7 @@ def test_int_ends_an_idle_worker_at_once(spool: Spool) -> None:
     took = time.monotonic() - sent[0]
     thread.join()
 
-    assert took < 0.2
+    assert took < 5  # and not at the end of a minute; the benchmarks say how fast
     assert worker.id is None
 
 
@@ -532,7 +532,7 @@ def test_a_spool_that_stays_out_of_reach_ends_the_worker(gate_memory: Spool) -> 
     with pytest.raises(SpoolUnavailable):
         gate_memory.worker().run()
 
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 10
 
 
 @pytest.fixture
