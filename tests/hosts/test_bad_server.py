@@ -40,6 +40,7 @@ def test_a_job_of_one_host_is_performed_by_the_other(world: World) -> None:
     assert [(row.state, row.result) for row in all_jobs(one)] == [("finished", "done")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("call", "number", "k"), SWEEP)
 def test_a_call_whose_reply_was_lost_is_found_done(
     call: str, number: int, k: int, world: World
