@@ -14,7 +14,7 @@ from spoolq.errors import InvalidType, InvalidValue, JobCorrupt
 from spoolq.files import names, records
 from spoolq.files.catalog import Catalog
 from spoolq.files.counters import Counter
-from spoolq.files.fs import Denied, Filesystem
+from spoolq.files.fs import Denied, Filesystem, Glance
 from spoolq.files.layout import Layout
 from spoolq.files.places import Place
 from spoolq.files.publish import Publisher
@@ -52,6 +52,15 @@ class Inbox:
         self._settler = settler
         self._counter = counter
         self._stuck: set[str] = set()  # files that the system does not let be moved
+        self._glance = Glance(fs, layout.inactive)
+        self._dropped = False
+
+    def holds_any(self) -> bool:
+        """Whether there is any file to take in, or to wait for until it is whole."""
+        fresh = self._glance.fresh()
+        if fresh is not None:
+            self._dropped = any(name.endswith(".json") for name in fresh)
+        return self._dropped
 
     def take_in(self, now: float, disk_now: float) -> int:
         """Make jobs of the files that wait in the inbox; how many. `disk_now` ages them."""

@@ -406,7 +406,7 @@ class FileBackend(Backend):
     def _look_in(self) -> None:
         """Take in what was dropped by hand, before anything is told about jobs."""
         self._fs.check_root()
-        if any(name.endswith(".json") for name in self._fs.list(self._layout.inactive)):
+        if self._inbox.holds_any():
             self._take_in(self._now(), self._clock.elapsed())
 
     def finish_job(self, id: Any, retries: int, result: JSON = None, *, exit: JSON = None) -> bool:
