@@ -103,8 +103,8 @@ class Performers:
         options = {"jobs": jobs, "memory": memory}
         return Pool(zygote, "jobs", options, claim=claim_of, cap=self._cap, clock=self._clock)
 
-    def _sweep(self, mark: int) -> None:
-        self._zygote.sweep(mark)
+    def _sweep(self, marks: list[int]) -> None:
+        self._zygote.sweep(marks)
 
     def _cap(self, job: Job) -> Cap | None:
         root = self._registry.root

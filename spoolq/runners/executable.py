@@ -45,6 +45,10 @@ EXEC: Final = "exec"
 
 ACCOUNT: Final = 10.0  # seconds that the user programs run as is remembered
 
+SWEEP: Final = 0.1  # seconds between two sweeps behind programs that ended well
+TARGET: Final = 1.0  # seconds that the target of a link is remembered
+TARGETS: Final = 1000  # links that are remembered
+
 _EXHAUSTED: Final = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -90,12 +94,14 @@ def start_executable(
     account: Account | None = None,
     mark: int | None = None,
     sweep: Callable[[int], None] | None = None,
+    targets: Targets | None = None,
 ) -> Run:
     """Start the program of one attempt in the spool at `root`.
 
     Never raises for what is wrong with the job or its program: such a run has failed already,
     with the reason as its outcome. `timeout` is in seconds, `worker` the id of the claim's holder.
-    `account` is what `job_account` has said a moment ago; `mark` and `sweep` see `ProgramRun`.
+    `account` is what `job_account` has said a moment ago, `targets` where links led to then;
+    `mark` and `sweep` see `ProgramRun`.
 
     Raises OSError when the system has no process, descriptor or memory left.
     """
@@ -105,7 +111,7 @@ def start_executable(
     scratch = None
     try:
         account = account or job_account(root)
-        command = _prepare(attempt, root, settings, account)
+        command = _prepare(attempt, root, settings, account, targets or Targets())
         scratch = Scratch(f"{attempt.id}.{attempt.retries}", account.switch)
         given = _given(attempt, root, queue, worker, scratch)
         log = open_log(root, attempt.id, attempt.retries)
@@ -134,10 +140,11 @@ class Executables:
         root: str,
         settings: Callable[[], Settings | None],
         marks: Marks,
-        sweep: Callable[[int], None],
+        sweep: Callable[[list[int]], None],
         clock: Clock | None = None,
     ) -> None:
-        """For the spool at `root`; `settings` says what its settings are now."""
+        """For the spool at `root`; `settings` says what its settings are now, `sweep` kills what
+        carries one of these marks."""
         self._root = os.path.abspath(root)
         self._settings = settings
         self._marks = marks
@@ -145,7 +152,10 @@ class Executables:
         self._clock = clock or SystemClock()
         self._account: Account | None = None
         self._account_until = 0.0
+        self._targets = Targets(self._clock)
         self._runs: list[ProgramRun] = []
+        self._ended: list[int] = []
+        self._sweep_at = 0.0
 
     def room(self) -> int:
         """As many as the system has processes for."""
@@ -163,7 +173,8 @@ class Executables:
             clock=self._clock,
             account=self._job_account(),
             mark=self._marks.take(),
-            sweep=self._sweep,
+            sweep=self._has_ended,
+            targets=self._targets,
         )
         if isinstance(run, ProgramRun):
             self._runs.append(run)
@@ -181,11 +192,25 @@ class Executables:
         return self._account
 
     def tend(self) -> None:
-        """Cut logs that are too long."""
+        """Cut logs that are too long; have what programs have left behind killed."""
         if self._runs:
             self._runs = [run for run in self._runs if not run.has_ended]
             for run in self._runs:
                 run.tend()
+        self._sweep_some()
+
+    def _has_ended(self, mark: int) -> None:
+        """A program ended well; what it has left behind is killed soon."""
+        self._ended.append(mark)
+        self._sweep_some()
+
+    def _sweep_some(self) -> None:
+        """Of many programs a second the marks are told together: a message wakes the zygote."""
+        now = self._clock.elapsed()
+        if self._ended and now >= self._sweep_at:
+            self._sweep_at = now + SWEEP
+            self._sweep(self._ended[:])
+            self._ended.clear()
 
     def close(self) -> None:
         """Nothing waits for work."""
@@ -244,14 +269,16 @@ class _Command:
     umask: int
 
 
-def _prepare(attempt: Attempt, root: str, settings: Settings, account: Account) -> _Command:
+def _prepare(
+    attempt: Attempt, root: str, settings: Settings, account: Account, targets: Targets
+) -> _Command:
     if attempt.task == EXEC:
         return _command_line(attempt, settings)
     path = find_executable(root, attempt.task)
     if path is None:
         raise FileNotFoundError(f"no executable {attempt.task!r} in {root}/jobs")
     # RACE: the owner was asked once. A root replaced since then is checked against that answer.
-    check_executable(root, path, {0, account.uid, account.owner})
+    check_executable(root, path, {0, account.uid, account.owner}, targets)
     if attempt.kwargs:
         raise ValueError("an executable takes no keyword arguments")
     argv = [os.fsencode(path), *(argument(value) for value in attempt.args)]
@@ -290,7 +317,9 @@ def argument(value: JSON) -> bytes:
     return encoded
 
 
-def check_executable(root: str, path: str, trusted: set[int]) -> None:
+def check_executable(
+    root: str, path: str, trusted: set[int], targets: Targets | None = None
+) -> None:
     """Refuse an executable that anybody but the `trusted` users could have written.
 
     The rule of sshd: the file, and every directory that leads to it from `jobs/` on (for a link
@@ -305,7 +334,9 @@ def check_executable(root: str, path: str, trusted: set[int]) -> None:
     own = os.lstat(path)
     _check_owner(path, own, trusted)
     if stat.S_ISLNK(own.st_mode):
-        path, own = _check_target(path, jobs, trusted)
+        path = (targets or Targets()).find(path, own, jobs, trusted)
+        own = os.stat(path)
+        _check_owner(path, own, trusted)
     _check_mode(path, own)
     if not stat.S_ISREG(own.st_mode):
         raise UnsafeFile(f"{path} is no regular file")
@@ -315,8 +346,30 @@ def check_executable(root: str, path: str, trusted: set[int]) -> None:
         raise OSError(f"{path} is empty")
 
 
-def _check_target(path: str, jobs: str, trusted: set[int]) -> tuple[str, os.stat_result]:
-    """Where a link leads to, the directories above it checked, and its status."""
+class Targets:
+    """Where links in `jobs/` lead to, with the directories on the way checked.
+
+    Remembered for a moment: each of them costs a system call at every start. Who may not write
+    now could not a second ago, unless one of the trusted has just shut the door.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._known: dict[tuple[str, int, int], tuple[float, str]] = {}
+
+    def find(self, path: str, own: os.stat_result, jobs: str, trusted: set[int]) -> str:
+        """The target of the link `path`, whose status is `own`. Raises UnsafeFile, OSError."""
+        key, now = (path, own.st_ino, own.st_ctime_ns), self._clock.elapsed()
+        until, target = self._known.get(key, (0.0, ""))
+        if now >= until:
+            target = _checked_target(path, jobs, trusted)
+            if len(self._known) >= TARGETS:
+                self._known.clear()
+            self._known[key] = (now + TARGET, target)
+        return target
+
+
+def _checked_target(path: str, jobs: str, trusted: set[int]) -> str:
     target = os.path.realpath(path, strict=True)
     inside = os.path.realpath(jobs)
     parent = os.path.dirname(target)
@@ -328,9 +381,7 @@ def _check_target(path: str, jobs: str, trusted: set[int]) -> tuple[str, os.stat
         if parent == "/":
             break
         parent = os.path.dirname(parent)
-    status = os.stat(target)
-    _check_owner(target, status, trusted)
-    return target, status
+    return target
 
 
 def _check_owner(path: str, status: os.stat_result, trusted: set[int]) -> None:

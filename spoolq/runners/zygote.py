@@ -107,9 +107,9 @@ class Zygote:
         for wire, _ in (*self._retired, (self._wire, self.pid)):
             _tell(wire, ["kill", pid, number])
 
-    def sweep(self, mark: int) -> None:
-        """Soon kill what carries this mark."""
-        _tell(self._wire, ["sweep", mark])
+    def sweep(self, marks: list[int]) -> None:
+        """Soon kill what carries one of these marks."""
+        _tell(self._wire, ["sweep", marks])
 
     def tend(self) -> None:
         """Fork a new one when it has died. Raises OSError."""
@@ -299,7 +299,7 @@ class Server:
         elif word == "kill":
             self._kill(rest[0], rest[1])
         elif word == "sweep":
-            self._sweep_soon(rest[0])
+            self._sweep_soon(*rest[0])
         elif word == "retire":
             self._retired = True
         return True
@@ -384,10 +384,10 @@ class Server:
         _tell(born.wire, ["died", status])
         born.wire.close()
 
-    def _sweep_soon(self, mark: int) -> None:
+    def _sweep_soon(self, *marks: int) -> None:
         if not self._sweeps:
             self._sweep_at = self._clock.elapsed() + SWEEP
-        self._sweeps.add(mark)
+        self._sweeps.update(marks)
 
     def _sweep(self) -> None:
         marks, self._sweeps = self._sweeps, set()
