@@ -85,7 +85,7 @@ def test_it_works_outside_of_the_main_thread() -> None:
     spool = Spool("memory:")
     spool.add_task("noop", lambda: None)
     spool.enqueue("noop")
-    thread = threading.Thread(target=process, args=(spool,))
+    thread = threading.Thread(target=process, args=(spool,), daemon=True)
 
     thread.start()
     thread.join(10)
@@ -97,7 +97,7 @@ def test_the_worker_beats_while_a_job_runs_and_is_gone_afterwards(tmp_path: Path
     spool = Spool("memory:", missing_after=0.3)
     spool.add_task("meet", touch_and_wait)
     spool.enqueue("meet", [str(tmp_path / "started"), str(tmp_path / "go")])
-    thread = threading.Thread(target=process, args=(spool,))
+    thread = threading.Thread(target=process, args=(spool,), daemon=True)
     thread.start()
     wait_for((tmp_path / "started").exists)
     (worker,) = spool.workers()

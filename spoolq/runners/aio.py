@@ -83,7 +83,8 @@ class Aio:
         for handle in self._children:
             if not handle.worn and not handle.gone and len(handle.runs) < self._capacity:
                 return handle
-        handle = Handle(self._zygote.child("aio", {}))
+        [wire] = self._zygote.children("aio", {})
+        handle = Handle(wire)
         try:
             await_birth(handle)
         except OSError:

@@ -12,6 +12,7 @@ import os
 import signal as signals
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 BIRTH: Final = 10.0  # seconds a child has to be born in
 LOOK: Final = 1.0  # seconds between two looks at children that wait
 SPARE: Final = 2  # children that wait for the next jobs
+AHEAD: Final = 6  # more that are made with them when so many are at work
 LOST: Final = (0, 0)  # exit code and signal of a child of which nobody knows how it ended
 
 
@@ -255,7 +257,8 @@ class Pool:
                 self._dismiss(handle)  # it died while it waited, or was never born
             else:
                 return handle
-        handle = Handle(self._zygote.child(self._kind, self._options))
+        [wire] = self._zygote.children(self._kind, self._options)
+        handle = Handle(wire)
         try:
             await_birth(handle)
         except OSError:
@@ -282,11 +285,14 @@ class Pool:
         handle.wire.close()
 
     def _fill(self) -> None:
-        while len(self._idle) < self._spare:
-            try:
-                self._idle.append(Handle(self._zygote.child(self._kind, self._options)))
-            except OSError:
-                return  # it is tried again
+        if len(self._idle) >= self._spare:
+            return
+        wanted = self._spare - len(self._idle)
+        if self._once:
+            wanted += min(len(self._busy), AHEAD)
+        with suppress(OSError):  # it is tried again
+            wires = self._zygote.children(self._kind, self._options, wanted)
+            self._idle.extend(Handle(wire) for wire in wires)
 
     def tend(self) -> None:
         """Cut logs, replace children that died while they waited."""

@@ -3,7 +3,7 @@
 A message is a list that begins with a word. One packet is one message, so that two processes may
 write to the same end; what is too large for a packet travels as a file in memory.
 
-    worker → zygote    child KIND OPTIONS + socket · kill PID SIGNAL · sweep MARKS
+    worker → zygote    children KIND OPTIONS + sockets · kill PID SIGNAL · sweep MARKS
     zygote → worker    born PID · refused ERRNO · died STATUS    on the socket of that child
     worker → child     run SERIAL JOB · cancel SERIAL · drop SERIAL
     child → worker     settled SERIAL · heard SERIAL · end SERIAL OK RESULT SETTLED WORN
@@ -24,7 +24,10 @@ from typing import Any, Final
 PACKET: Final = 60_000  # bytes; every system takes that much at once
 LARGEST: Final = 64 * 1024 * 1024  # bytes of one message
 _LARGE: Final = b"@"
-_ANCILLARY: Final = socket.CMSG_SPACE(4 * 4)
+MOST: Final = 16  # descriptors that come with one message
+_ANCILLARY: Final = socket.CMSG_SPACE(MOST * 4)
+_encode: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+_decode: Final = json.JSONDecoder().decode
 
 Message = list[Any]
 
@@ -49,7 +52,7 @@ class Wire:
 
         Raises OSError; BlockingIOError when there is no room for it and it was not to `wait`.
         """
-        data = json.dumps(message, allow_nan=False, separators=(",", ":")).encode()
+        data = _encode(message).encode()
         if len(data) <= PACKET:
             self._send(data, list(fds), wait)
             return
@@ -87,7 +90,7 @@ class Wire:
                 os.close(fds.pop(0))
             elif not data and not fds:
                 return None
-            message = json.loads(data)
+            message = _decode(data.decode())
             if not isinstance(message, list) or not message:
                 raise Garbage(f"no message: {data[:40]!r}")
         except (ValueError, RecursionError, OSError) as error:

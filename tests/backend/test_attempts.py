@@ -116,7 +116,7 @@ def test_nobody_sees_a_job_failed_before_its_retry(make_backend: MakeBackend) ->
         while not stop.is_set():
             seen.extend(job.state for job in backend.list_jobs(states=["failed"]).rows)
 
-    watcher = threading.Thread(target=watch)
+    watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
         for retries in range(60):

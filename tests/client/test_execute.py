@@ -170,7 +170,7 @@ def test_two_threads_have_a_current_job_each(spool: Spool) -> None:
         return job.id
 
     jobs = [claim(spool, "meet"), claim(spool, "meet")]
-    threads = [threading.Thread(target=job.execute) for job in jobs]
+    threads = [threading.Thread(target=job.execute, daemon=True) for job in jobs]
     for thread in threads:
         thread.start()
     for thread in threads:

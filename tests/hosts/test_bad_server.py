@@ -163,7 +163,7 @@ def test_a_server_that_hangs_delays_a_claim_and_does_not_double_it(world: World)
     worker = two.register_worker()
     os.kill(world.mounts[1].pid, signal.SIGSTOP)  # every call waits
     answers: list[object] = []
-    waiting = threading.Thread(target=lambda: answers.append(two.dequeue(worker)))
+    waiting = threading.Thread(target=lambda: answers.append(two.dequeue(worker)), daemon=True)
     waiting.start()
     claimed = one.dequeue(one.register_worker())
     os.kill(world.mounts[1].pid, signal.SIGCONT)

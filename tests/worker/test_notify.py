@@ -191,7 +191,7 @@ def test_the_journal_is_told_apart_from_a_file(
 def test_the_worker_stops_in_good_order_outside_of_the_main_thread(stream: io.StringIO) -> None:
     journal.set_up("text", "info", stream)
     worker = Spool("memory:").worker()
-    thread = threading.Thread(target=worker.run)
+    thread = threading.Thread(target=worker.run, daemon=True)
     thread.start()
     wait_for(lambda: worker.info() is not None)
 

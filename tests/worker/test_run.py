@@ -351,7 +351,7 @@ def test_int_ends_an_idle_worker_at_once(spool: Spool) -> None:
         sent.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGINT)
 
-    thread = threading.Thread(target=interrupt)
+    thread = threading.Thread(target=interrupt, daemon=True)
     thread.start()
     worker.run()
     took = time.monotonic() - sent[0]
@@ -397,7 +397,7 @@ def test_quit_kills_what_runs(spool: Spool, gate: Gate) -> None:
         wait_for(lambda: gate.started == 2)
         os.kill(os.getpid(), signal.SIGQUIT)
 
-    thread = threading.Thread(target=quit_then)
+    thread = threading.Thread(target=quit_then, daemon=True)
     thread.start()
     worker.run()
     thread.join()
@@ -419,7 +419,7 @@ def test_a_second_int_kills_what_runs(spool: Spool, gate: Gate) -> None:
 
     seen: list[str] = []
     worker.on("busy", lambda _: seen.append("busy"))
-    thread = threading.Thread(target=interrupt_twice)
+    thread = threading.Thread(target=interrupt_twice, daemon=True)
     thread.start()
     worker.run()
     thread.join()
