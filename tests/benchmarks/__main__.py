@@ -31,7 +31,7 @@ SUITES: Mapping[str, Callable[[Setting], list[Row]]] = {
     "runners": runners.runners,
 }
 PEERS_ONLY = {"queues"}
-WITH_MINION = {"enqueue", "minion"}
+WITH_MINION = {"enqueue", "minion", "worker"}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -29,6 +29,7 @@ def worker(setting: Setting) -> list[Row]:
     return [
         *_rates(setting),
         *_pools(setting),
+        *_beside_minion(setting),
         *(row for kind in ("pool", "fork", "executable") for row in _latency(setting, kind)),
         *_idle(setting),
     ]
@@ -77,6 +78,29 @@ def _pools(setting: Setting) -> Iterator[Row]:
             spread(rates).median,
             goal=Goal("value", bound),
         )
+
+
+def _beside_minion(setting: Setting) -> Iterator[Row]:
+    """Both fork a child for each job, four at a time, and keep what they commit."""
+    if setting.minion is None:
+        return
+    count, minion = setting.pick(500, 100), setting.minion
+    spool = setting.spool("forks", FULL)
+    rates = alternate(
+        ROUNDS,
+        {
+            "fork": lambda: _burst(spool, "noop", count, "-j", "4", "--app", APP),
+            "Minion": lambda: float(minion.ask("work", 4, count)),
+        },
+        between=setting.flush,
+    )
+    yield compared(
+        f"worker -j 4, {count} forked no-ops, {FULL}",
+        rates["fork"],
+        "Minion's worker",
+        rates["Minion"],
+        goal=at_least(3),
+    )
 
 
 def _burst(spool: Spool, task: str, count: int, *words: str) -> float:

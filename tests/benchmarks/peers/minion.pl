@@ -1,14 +1,16 @@
 # The phases of Minion's benchmark, one at a time: a request on each line of standard input
 # ("enqueue 4000"), an answer in JSON on each line of standard output: operations a second for
-# what is timed, 0 for what is not. The PostgreSQL address is the only argument.
+# what is timed, 0 for what is not. The PostgreSQL address is the first argument; with a second, a
+# number of jobs, this is a worker that performs as many at a time.
 use Mojo::Base -strict;
 
 use Minion;
-use Time::HiRes 'time';
+use Time::HiRes qw(sleep time);
 
 $| = 1;
 
-my $minion = Minion->new(Pg => shift);
+my ($address, $slots) = @ARGV;
+my $minion = Minion->new(Pg => $address);
 $minion->add_task(foo => sub { });
 $minion->add_task(bar => sub { });
 my $backend = $minion->backend;
@@ -37,6 +39,7 @@ my %request = (
     return 0;
   },
   drain  => \&drain,
+  work   => \&work,
   info   => sub { timed(shift, sub { $backend->list_jobs(0, 1, {ids => [$_[0] + 1]}) }) },
   stats  => sub { timed(shift, sub { $minion->stats }) },
   repair => sub { timed(shift, sub { $minion->repair }) },
@@ -45,6 +48,8 @@ my %request = (
   },
   unlock => sub { timed(shift, sub { $minion->unlock($names[$unlocked++ % 2]) or die 'not unlocked' }) },
 );
+
+run_worker($slots) if $slots;
 
 while (my $line = <STDIN>) {
   my ($name, @numbers) = split ' ', $line;
@@ -83,5 +88,29 @@ sub start_share {
     $_->finish({minion_bench => $_->id}) or die 'not finished' for @claimed;
   }
   $worker->unregister;
+  exit;
+}
+
+sub work {
+  my ($slots, $count) = @_;
+  $minion->reset({all => 1});
+  $minion->enqueue('foo') for 1 .. $count;
+  my $before = time;
+  die "cannot fork: $!" unless defined(my $pid = fork);
+  exec $^X, $0, $address, $slots unless $pid;
+
+  my $stats = $minion->stats;
+  sleep(0.01), $stats = $minion->stats while $stats->{finished_jobs} + $stats->{failed_jobs} < $count;
+  my $rate = $count / (time - $before);
+  kill INT => $pid;
+  waitpid $pid, 0;
+  die "$stats->{failed_jobs} jobs failed" if $stats->{failed_jobs};
+  return $rate;
+}
+
+sub run_worker {
+  my $worker = $minion->worker;
+  $worker->status->{jobs} = shift;
+  $worker->run;
   exit;
 }
