@@ -7,20 +7,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spoolq.backend import Backend
-    from spoolq.errors import Cancel, SpoolError
+    from spoolq.errors import Cancel, JobFailed, JobRemoved, SpoolError
     from spoolq.job import Job, current_job
     from spoolq.model import JobInfo
     from spoolq.spool import Spool
     from spoolq.worker import Worker
 
-__all__ = ["Backend", "Cancel", "Job", "JobInfo", "Spool", "SpoolError", "Worker", "current_job"]
+__all__ = [
+    "Backend",
+    "Cancel",
+    "Job",
+    "JobFailed",
+    "JobInfo",
+    "JobRemoved",
+    "Spool",
+    "SpoolError",
+    "Worker",
+    "current_job",
+]
 
 # Loaded when first asked for: a command that only needs one of them starts sooner.
 _HOMES = {
     "Backend": "spoolq.backend",
     "Cancel": "spoolq.errors",
     "Job": "spoolq.job",
+    "JobFailed": "spoolq.errors",
     "JobInfo": "spoolq.model",
+    "JobRemoved": "spoolq.errors",
     "Spool": "spoolq.spool",
     "SpoolError": "spoolq.errors",
     "Worker": "spoolq.worker",

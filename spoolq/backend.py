@@ -5,7 +5,7 @@
     workers     register_worker unregister_worker list_workers broadcast receive
     locks       lock acquire_lock unlock list_locks
     upkeep      repair reset stats history
-    for long    attend rescue doorbell reload
+    for long    attend rescue doorbell watch_job reload
     schedules   in `ScheduleBackend`
 
 Common to all of them:
@@ -26,7 +26,7 @@ Numbers in brackets are statements of Minion's contract, which the tests claim o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from spoolq.model import JSON, MISSING_AFTER, REMOVE_AFTER, STUCK_AFTER, Claimed, Page
@@ -340,6 +340,15 @@ class Backend(ABC):
         Raises InvalidType as `dequeue` does.
         """
         del queues
+        return None
+
+    def watch_job(self, id: int, ring: Callable[[], None]) -> Callable[[], None] | None:
+        """Call `ring`, from any thread, when this job may have ended; return what stops that.
+
+        None: nothing rings here, and whoever waits has to look now and then. A hint: it may ring
+        for nothing, and stay silent.
+        """
+        del id, ring
         return None
 
     def reload(self) -> None:  # noqa: B027  # nor settings that others could change

@@ -19,6 +19,9 @@ Beside them Cancel, which is no error of ours: a task raises it to end.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 
 class SpoolError(Exception):
     """Everything spoolq raises on purpose."""
@@ -46,6 +49,39 @@ class JobCorrupt(SpoolError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class JobFailed(SpoolError):
+    """A job that somebody waited for has failed for good.
+
+    `result` is what is stored; `type`, `message` and `traceback` are taken out of it where it is
+    the error of a task or a program. `attempts` is how many there were, `history` what is known of
+    each.
+    """
+
+    def __init__(
+        self, id: int, task: str, result: Any, attempts: int, history: Sequence[Any] = ()
+    ) -> None:
+        self.id, self.task, self.result = id, task, result
+        self.attempts, self.history = attempts, list(history)
+        said = result if isinstance(result, dict) else {"message": result}
+        self.type = str(said.get("type") or "")
+        self.message = str(said.get("message") or "")
+        self.traceback = str(said.get("traceback") or "")
+        what = ": ".join(part for part in (self.type, self.message) if part)
+        tries = "" if attempts == 1 else f" after {attempts} attempts"
+        super().__init__(f"job {id} ({task}) failed{tries}: {what}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.id, self.task, self.result, self.attempts, self.history)
+
+
+class JobRemoved(SpoolError):
+    """A job that somebody waited for is not there any more: it was removed, or has expired."""
+
+    def __init__(self, message: str, id: int = 0) -> None:
+        super().__init__(message)
+        self.id = id
 
 
 class SpoolUnavailable(SpoolError):

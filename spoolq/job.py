@@ -25,10 +25,10 @@ from spoolq.errors import Cancel, InvalidType, InvalidValue, SpoolError, SpoolUn
 from spoolq.events import Emitter
 from spoolq.model import JSON, UNKNOWN_ERROR, JobInfo
 from spoolq.runners import Outcome, describe
-from spoolq.transitions import brief, check_json
+from spoolq.transitions import brief, check_json, check_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterable
 
     from spoolq.backend import Backend
     from spoolq.registry import Registry
@@ -141,6 +141,28 @@ class Job(Emitter):
         """The job as it is now; None when it was removed or has expired."""
         rows: list[JobInfo] = self.backend.list_jobs(0, 1, ids=[self.id]).rows
         return rows[0] if rows else None
+
+    def result(self, timeout: Seconds | None = None) -> JSON:
+        """Wait until the job has ended, at most `timeout` seconds, and return its result.
+
+        Raises JobFailed when it has failed for good, JobRemoved when it is not there any more,
+        TimeoutError when the time ran out first: nothing is lost, ask again.
+        """
+        from spoolq.results import as_ended, result_of  # for programs that wait
+
+        [(_, info)] = as_ended(self.backend, [self.id], wait_seconds(timeout))
+        return result_of(self.id, info)
+
+    async def aresult(self, timeout: Seconds | None = None) -> JSON:
+        """`result` in asyncio; `await job` is the same without a timeout."""
+        from spoolq.results import as_ended_async, result_of
+
+        ended = as_ended_async(self.backend, [self.id], wait_seconds(timeout))
+        [(_, info)] = [item async for item in ended]
+        return result_of(self.id, info)
+
+    def __await__(self) -> Generator[Any, None, JSON]:
+        return self.aresult().__await__()
 
     def parents(self) -> list[Job]:
         """Handles of the parents that still exist, in the order and as often as given [25]."""
@@ -583,6 +605,11 @@ class _Asked:
             return False
         self._look_at = now + CLAIM_LOOK
         return True
+
+
+def wait_seconds(timeout: Seconds | None) -> float | None:
+    """How long to wait, in seconds; None: without end. Raises InvalidType, InvalidValue."""
+    return None if timeout is None else check_seconds(timeout, "timeout")
 
 
 def _signal_number(signal: int | str) -> int:

@@ -13,6 +13,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
@@ -98,7 +99,7 @@ class MemoryBackend(Backend):
         self._created = self._clock.wall()
         # Reentrant, because a backoff callback may look into the backend that asks it.
         self._lock = threading.RLock()
-        self._bells: list[MemoryDoorbell] = []
+        self._bells: list[MemoryDoorbell | _Waiting] = []
         self._forget()
 
     def _forget(self) -> None:
@@ -638,8 +639,14 @@ class MemoryBackend(Backend):
         self._bells.append(bell)
         return bell
 
+    def watch_job(self, id: int, ring: Callable[[], None]) -> Callable[[], None]:
+        del id  # every change of a job rings
+        waiting = _Waiting(ring)
+        self._bells.append(waiting)
+        return partial(self._bells.remove, waiting)
+
     def _ring(self) -> None:
-        for bell in self._bells:
+        for bell in tuple(self._bells):
             bell.ring()
 
     def next_due(self, queues: frozenset[str]) -> float | None:
@@ -656,6 +663,13 @@ class MemoryBackend(Backend):
     def forget(self, bell: MemoryDoorbell) -> None:
         """Ring this one no more."""
         self._bells.remove(bell)
+
+
+class _Waiting:
+    """Somebody who waits for a job."""
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self.ring = ring
 
 
 class MemoryDoorbell(Bell):

@@ -24,16 +24,17 @@ from spoolq.backend import Backend
 from spoolq.errors import InvalidType, InvalidValue
 from spoolq.events import Emitter
 from spoolq.guard import Guard
-from spoolq.job import Job, Seconds, current_job
+from spoolq.job import Job, Seconds, current_job, wait_seconds
 from spoolq.listing import Listing
 from spoolq.model import FOREGROUND_QUEUE, JSON, JobInfo, LockInfo, Page, WorkerInfo
 from spoolq.registry import Registry
 from spoolq.tasks import Task
-from spoolq.transitions import Backoff, check_task, parent_blocks
+from spoolq.transitions import Backoff, check_id, check_task, parent_blocks
 from spoolq.worker import Worker
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 MEMORY: Final = "memory:"
 _ALL: Final = 2**31 - 1  # a page that holds everything
@@ -235,6 +236,29 @@ class Spool(Emitter):
         return Listing(
             lambda before, limit: self.backend.list_jobs(0, limit, before=before, **kept), before
         )
+
+    def wait(self, jobs: Iterable[Any], timeout: Seconds | None = None) -> list[JobInfo | None]:
+        """Wait until all of these jobs (or ids) have ended; how each stands then, in their order.
+
+        None for one that was removed, or has expired. Raises TimeoutError when `timeout` seconds
+        ran out first.
+        """
+        from spoolq.results import as_ended  # for programs that wait
+
+        ids = [check_id(job) for job in jobs]
+        ended = dict(as_ended(self.backend, ids, wait_seconds(timeout)))
+        return [ended[id_] for id_ in ids]
+
+    def as_completed(self, jobs: Iterable[T], timeout: Seconds | None = None) -> Iterator[T]:
+        """These jobs (or ids), each as soon as it has ended: finished, failed for good, removed.
+
+        Raises TimeoutError when `timeout` seconds ran out first.
+        """
+        from spoolq.results import as_ended
+
+        given = {check_id(job): job for job in jobs}
+        for id_, _ in as_ended(self.backend, given, wait_seconds(timeout)):
+            yield given[id_]
 
     def _info(self, id: Any) -> JobInfo | None:
         rows: list[JobInfo] = self.backend.list_jobs(0, 1, ids=[id]).rows

@@ -15,13 +15,12 @@ TESTS: Final = Path(__file__).parent
 
 # Sections 2.1-2.13, 2.18-2.21, 2.23, 2.24 and the worker's part of 2.26. The others describe cron
 # expressions, schedules, result promises, the rest of Minion's command line and its web interface.
-STATEMENTS: Final = {*range(1, 243), *range(288, 357), *range(363, 408), *range(431, 435)}
+STATEMENTS: Final = {*range(1, 243), *range(288, 408), *range(431, 435)}
 
 PERL_LOOP: Final = "about the event loop of Perl, which Python does not have"
 
 NOT_APPLICABLE: Final[dict[int, str]] = {
     65: PERL_LOOP,
-    151: "belongs to waiting for results",
     181: "when an expired hold is deleted cannot be seen from outside; 180 says what can",
     184: "about tables of PostgreSQL",
     404: PERL_LOOP,

@@ -10,7 +10,7 @@
     catalog     look-up by id, and walks over all jobs
     tokens      the two primitives of docs/format.md: move and supersede
     places      directories of buckets                  counters  numbers that are names
-    doorbell    what wakes a worker that waits
+    doorbell    what wakes a worker that waits      endings   what wakes who waits for a result
     layout      the root: FORMAT, modes, first use
     fs          the only module that changes the disk
     names       paths and names                         records   bytes

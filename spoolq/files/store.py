@@ -20,6 +20,7 @@ from spoolq.files.census import Census
 from spoolq.files.claims import Claimer, Due
 from spoolq.files.counters import Counter
 from spoolq.files.doorbell import FileDoorbell
+from spoolq.files.endings import Endings
 from spoolq.files.families import Families, parse_alarm
 from spoolq.files.fs import Denied, Filesystem, NoDirectory
 from spoolq.files.inbox import Inbox
@@ -122,6 +123,7 @@ class FileBackend(Backend):
         self._catalog = Catalog(fs, layout, self._places, self._tokens)
         self._tokens.find_revision = self._catalog.revision
         self._tokens.before_publish = self._before_publish
+        self._endings = Endings(fs, layout)
         self._census = Census(fs, layout, self._catalog, self._disk_time)
         self._families = Families(fs, layout, self._catalog, self._census, self._jobs)
         self._publisher = Publisher(
@@ -185,6 +187,7 @@ class FileBackend(Backend):
     def _become_child(self) -> None:
         self._lock = threading.RLock()  # its owner, if it has one, is not in this process
         self._settler.forget_claims()
+        self._endings.become_child()
 
     def _before_publish(self, old: Token, place: Place) -> None:
         # Between commit and publication, so that whoever reads the number afterwards looks at
@@ -696,6 +699,9 @@ class FileBackend(Backend):
 
         with self._lock:
             return FileDoorbell(self._fs, self._layout, sorted(lanes), next_due)
+
+    def watch_job(self, id: int, ring: Callable[[], None]) -> Callable[[], None] | None:
+        return self._endings.watch(check_id(id), ring)
 
     def reload(self) -> None:
         settings = roots.read_settings(self.root)

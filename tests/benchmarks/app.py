@@ -18,3 +18,10 @@ def noop() -> None:
 def now() -> float:
     """When it was started."""
     return time.time()
+
+
+@spool.task
+def nap() -> float:
+    """When it has ended."""
+    time.sleep(0.005)
+    return time.time()

@@ -3,6 +3,7 @@ when there is nothing to do. Start-up and shut-down of the worker are part of ev
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
 import signal
@@ -12,8 +13,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from spoolq import Spool
+from spoolq import Job, Spool
 from spoolq.logs import read_log
 from tests.benchmarks.measure import alternate, per_second, percentile, spread
 from tests.benchmarks.report import Goal, Row, at_least, compared
@@ -31,6 +33,7 @@ def worker(setting: Setting) -> list[Row]:
         *_pools(setting),
         *_beside_minion(setting),
         *(row for kind in ("pool", "fork", "executable") for row in _latency(setting, kind)),
+        _awaited(setting),
         *_idle(setting),
     ]
 
@@ -152,39 +155,67 @@ def _running(spool: Spool, *words: str) -> Iterator[subprocess.Popen[bytes]]:
 # -- latency -------------------------------------------------------------------------------------
 
 
-def _latency(setting: Setting, kind: str) -> list[Row]:
-    """From before the enqueue call to the first thing the job does, on an idle worker."""
+def _latency(setting: Setting, kind: str) -> Iterator[Row]:
+    """From before the enqueue call to the first thing the job does, and to its result in the hands
+    of who waits for it, on an idle worker."""
     count = setting.pick(200, 40)
     spool = setting.spool(f"latency-{kind}", NONE)
     os.symlink("/bin/date", f"{spool.root}/jobs/date")
     words = () if kind == "executable" else ("--app", APP, "--runner", kind)
-    took = []
+    started, seen = [], []
     with _running(spool, "-j", "2", *words):
         for _ in range(count):
             time.sleep(0.02)
-            took.append(_start_one(spool, kind) * 1000)
-    p50 = Goal("value", 2 if kind == "pool" else 4, at_most=True)
-    return [
-        Row(f"enqueue to start, {kind}, p50", percentile(took, 50), "ms", goal=p50),
-        Row(
-            f"enqueue to start, {kind}, p99",
-            percentile(took, 99),
-            "ms",
-            goal=Goal("value", 20, at_most=True),
-        ),
-    ]
+            start, end = _start_one(spool, kind)
+            started.append(start * 1000)
+            seen.append(end * 1000)
+    for what, took, p50, p99 in (
+        ("start", started, 2 if kind == "pool" else 4, 20),
+        ("result", seen, 6, None),
+    ):
+        yield Row(f"enqueue to {what}, {kind}, p50", percentile(took, 50), "ms", goal=_most(p50))
+        goal = None if p99 is None else _most(p99)
+        yield Row(f"enqueue to {what}, {kind}, p99", percentile(took, 99), "ms", goal=goal)
 
 
-def _start_one(spool: Spool, kind: str) -> float:
+def _most(value: float) -> Goal:
+    return Goal("value", value, at_most=True)
+
+
+def _start_one(spool: Spool, kind: str) -> tuple[float, float]:
+    """Seconds until it was started, and until its result was there."""
     begun = time.time()
     task, args = ("date", ["+%s.%N"]) if kind == "executable" else ("now", [])
     job = spool.enqueue(task, args)
-    while (info := job.info()) is None or info.state != "finished":
-        time.sleep(0.002)
+    result: Any = job.result(timeout=10)
+    seen = time.time() - begun
     if kind == "executable":
-        return float(read_log(str(spool.root), job.id, 0) or b"") - begun
-    started: float = info.result
-    return started - begun
+        result = read_log(str(spool.root), job.id, 0) or b""
+    return float(result) - begun, seen
+
+
+def _awaited(setting: Setting) -> Row:
+    """From the end of a task until one of many that wait in one loop has its result. The tasks
+    leave the machine idle half of the time: else it would be a measure of the machine."""
+    count = setting.pick(1000, 100)
+    spool = setting.spool("awaited", NONE)
+    ids = spool.enqueue_many(["nap"] * count)
+    late: list[float] = []
+
+    async def one(job: Job) -> None:
+        ended: Any = await job
+        late.append((time.time() - ended) * 1000)
+
+    async def all_of_them() -> None:
+        jobs = [job for id_ in ids if (job := spool.job(id_))]
+        waiting = [asyncio.ensure_future(one(job)) for job in jobs]
+        await asyncio.sleep(2)  # until everybody waits
+        with _running(spool, "-j", "1", "--app", APP, "--pool"):
+            await asyncio.gather(*waiting)
+
+    asyncio.run(all_of_them())
+    phase = f"{count} awaited results, from a task's end to its waiter, p50"
+    return Row(phase, percentile(late, 50), "ms", goal=_most(10))
 
 
 # -- idle ----------------------------------------------------------------------------------------
@@ -210,9 +241,9 @@ def _idle(setting: Setting) -> list[Row]:
             f"idle for a minute, {finished} finished jobs",
             spent,
             "s of CPU",
-            goal=Goal("value", 0.3, at_most=True),
+            goal=_most(0.3),
         ),
-        Row("memory of an idle worker", memory, "MB", goal=Goal("value", 45, at_most=True)),
+        Row("memory of an idle worker", memory, "MB", goal=_most(45)),
     ]
 
 
