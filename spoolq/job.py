@@ -18,7 +18,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, cast
 
 from spoolq.clock import SystemClock
 from spoolq.errors import Cancel, InvalidType, InvalidValue, SpoolError, SpoolUnavailable
@@ -30,9 +30,18 @@ from spoolq.transitions import brief, check_json, check_seconds
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
+    from typing_extensions import TypeVar
+
     from spoolq.backend import Backend
     from spoolq.registry import Registry
     from spoolq.runners import Run
+
+    # Only type checkers need the default: a job whose task is known by name has any result.
+    R = TypeVar("R", default=Any)
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R")
 
 Seconds = float | timedelta
 
@@ -59,7 +68,7 @@ class Holder(Protocol):
         """Send a heartbeat."""
 
 
-class Job(Emitter):
+class Job(Emitter, Generic[R]):
     """One attempt of a job. It can be passed wherever an id can.
 
     Events, in the order of a job that runs well: `spawn(job, pid)` here, `start(job)`,
@@ -142,7 +151,7 @@ class Job(Emitter):
         rows: list[JobInfo] = self.backend.list_jobs(0, 1, ids=[self.id]).rows
         return rows[0] if rows else None
 
-    def result(self, timeout: Seconds | None = None) -> JSON:
+    def result(self, timeout: Seconds | None = None) -> R:
         """Wait until the job has ended, at most `timeout` seconds, and return its result.
 
         Raises JobFailed when it has failed for good, JobRemoved when it is not there any more,
@@ -151,17 +160,17 @@ class Job(Emitter):
         from spoolq.results import as_ended, result_of  # for programs that wait
 
         [(_, info)] = as_ended(self.backend, [self.id], wait_seconds(timeout))
-        return result_of(self.id, info)
+        return cast("R", result_of(self.id, info))
 
-    async def aresult(self, timeout: Seconds | None = None) -> JSON:
+    async def aresult(self, timeout: Seconds | None = None) -> R:
         """`result` in asyncio; `await job` is the same without a timeout."""
         from spoolq.results import as_ended_async, result_of
 
         ended = as_ended_async(self.backend, [self.id], wait_seconds(timeout))
         [(_, info)] = [item async for item in ended]
-        return result_of(self.id, info)
+        return cast("R", result_of(self.id, info))
 
-    def __await__(self) -> Generator[Any, None, JSON]:
+    def __await__(self) -> Generator[Any, None, R]:
         return self.aresult().__await__()
 
     def parents(self) -> list[Job]:
@@ -409,7 +418,8 @@ class Job(Emitter):
                 f"task {self.task!r} is no coroutine function: "
                 "the runner aio performs `async def` only, let fork or pool perform it"
             )
-        return function.fn(*context, *self.args, **self.kwargs)
+        args, kwargs = function.decode(self.args, self.kwargs)
+        return function.fn(*context, *args, **kwargs)
 
     def _end_call(self, value: JSON) -> JSON:
         if self._resolved:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from spoolq.errors import UnknownTask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
+    from spoolq.model import JSON
     from spoolq.runners import Attempt, Run
     from spoolq.settings import Settings
 
@@ -23,6 +24,11 @@ class Function(Protocol):
     @property
     def takes_context(self) -> bool:
         """Whether the job comes before the arguments."""
+
+    def decode(
+        self, args: Sequence[JSON], kwargs: Mapping[str, JSON]
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments of a job as the function wants them. Raises InvalidType."""
 
 
 class Registry:

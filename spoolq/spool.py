@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from types import MappingProxyType
@@ -14,6 +14,7 @@ from typing import (
     Final,
     Literal,
     ParamSpec,
+    Protocol,
     TypedDict,
     TypeVar,
     Unpack,
@@ -24,11 +25,11 @@ from spoolq.backend import Backend
 from spoolq.errors import InvalidType, InvalidValue
 from spoolq.events import Emitter
 from spoolq.guard import Guard
-from spoolq.job import Job, Seconds, current_job, wait_seconds
+from spoolq.job import Job, Seconds, current_job, is_async, wait_seconds
 from spoolq.listing import Listing
 from spoolq.model import FOREGROUND_QUEUE, JSON, JobInfo, LockInfo, Page, WorkerInfo
 from spoolq.registry import Registry
-from spoolq.tasks import Task
+from spoolq.tasks import AnyTask, AsyncTask, Task
 from spoolq.transitions import Backoff, check_id, check_task, parent_blocks
 from spoolq.worker import Worker
 
@@ -47,6 +48,28 @@ class DequeueOptions(TypedDict, total=False):
     min_priority: int | None
     queues: Sequence[str]
     tasks: Sequence[str] | None
+
+
+class _Register(Protocol):
+    """`@spool.task(…)`."""
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # the first that fits counts
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
+
+
+class _RegisterWithContext(Protocol):
+    """`@spool.task(takes_context=True, …)`: the job is no argument of the call."""
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, fn: Callable[Concatenate[Job, P], Coroutine[Any, Any, R]], /
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[Concatenate[Job, P], R], /) -> Task[P, R]: ...
 
 
 class Spool(Emitter):
@@ -91,14 +114,24 @@ class Spool(Emitter):
     # -- tasks -----------------------------------------------------------------------------------
 
     @property
-    def tasks(self) -> Mapping[str, Task[..., Any]]:
+    def tasks(self) -> Mapping[str, AnyTask[..., Any]]:
         """The functions registered here, by name."""
         return MappingProxyType(self._registry.functions)  # type: ignore[arg-type]  # we put Tasks in
 
-    def add_task(self, name: str, fn: Callable[P, R]) -> Task[P, R]:
+    @overload
+    def add_task(  # type: ignore[overload-overlap]  # the first that fits counts
+        self, name: str, fn: Callable[P, Coroutine[Any, Any, R]]
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def add_task(self, name: str, fn: Callable[P, R]) -> Task[P, R]: ...
+    def add_task(self, name: str, fn: Callable[..., Any]) -> Any:
         """Register a function under a name, replacing the one that had it."""
-        return self._add(Task(name, fn, self.enqueue))
+        return self._add(name, fn)
 
+    @overload
+    def task(  # type: ignore[overload-overlap]
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncTask[P, R]: ...
     @overload
     def task(self, fn: Callable[P, R], /) -> Task[P, R]: ...
     @overload
@@ -113,7 +146,7 @@ class Spool(Emitter):
         attempts: int | None = None,
         timeout: Seconds | None = None,
         runner: str | None = None,
-    ) -> Callable[[Callable[Concatenate[Job, P], R]], Task[P, R]]: ...
+    ) -> _RegisterWithContext: ...
     @overload
     def task(
         self,
@@ -126,7 +159,7 @@ class Spool(Emitter):
         attempts: int | None = None,
         timeout: Seconds | None = None,
         runner: str | None = None,
-    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+    ) -> _Register: ...
     def task(
         self,
         fn: Callable[..., Any] | None = None,
@@ -148,22 +181,17 @@ class Spool(Emitter):
         """
         options = _given(queue=queue, priority=priority, attempts=attempts, timeout=timeout)
 
-        def register(fn: Callable[..., Any]) -> Task[..., Any]:
+        def register(fn: Callable[..., Any]) -> AnyTask[..., Any]:
             known_as = fn.__name__ if name is None else name
             return self._add(
-                Task(
-                    known_as,
-                    fn,
-                    self.enqueue,
-                    takes_context=takes_context,
-                    options=options,
-                    runner=runner,
-                )
+                known_as, fn, takes_context=takes_context, options=options, runner=runner
             )
 
         return register if fn is None else register(fn)
 
-    def _add(self, task: Task[P, R]) -> Task[P, R]:
+    def _add(self, name: str, fn: Callable[..., Any], **options: Any) -> AnyTask[..., Any]:
+        make = AsyncTask if is_async(fn) else Task
+        task: AnyTask[..., Any] = make(name, fn, self.enqueue, **options)
         self._registry.functions[check_task(task.name)] = task
         return task
 

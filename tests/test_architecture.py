@@ -30,7 +30,7 @@ FLOORS: Final = (
     ("spoolq.backend",),
     ("spoolq.memory", "spoolq.files"),
     ("spoolq.events", "spoolq.guard", "spoolq.logs", "spoolq.runners"),
-    ("spoolq.registry", "spoolq.listing", "spoolq.results"),
+    ("spoolq.registry", "spoolq.listing", "spoolq.results", "spoolq.arguments"),
     ("spoolq.job",),
     ("spoolq.loop",),
     ("spoolq.tasks", "spoolq.performing", "spoolq.worker"),

@@ -23,6 +23,7 @@ from tests.benchmarks.setting import Setting
 
 SUITES: Mapping[str, Callable[[Setting], list[Row]]] = {
     "enqueue": enqueue.one_by_one,
+    "typed": enqueue.typed,
     "batch": enqueue.batch,
     "minion": minion.phases,
     "queues": lambda setting: queues(setting, note_on_stderr),

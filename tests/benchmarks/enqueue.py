@@ -40,6 +40,36 @@ def one_by_one(setting: Setting) -> list[Row]:
     return rows
 
 
+def typed(setting: Setting) -> list[Row]:
+    """A typed task beside `Spool.enqueue`: what checking a call costs."""
+    count = setting.pick(3000, 1000)
+    spool = setting.spool("typed", NONE)
+
+    @spool.task
+    def foo(number: int, *, width: int = 1) -> int:
+        return number * width
+
+    def by_task() -> None:
+        for number in range(count):
+            foo.enqueue(number, width=2)
+
+    def by_name() -> None:
+        for number in range(count):
+            spool.enqueue("foo", [number], {"width": 2})
+
+    steps: dict[str, Step] = {
+        "typed": partial(per_second, count, by_task),
+        "by name": partial(per_second, count, by_name),
+    }
+    rates = alternate(setting.pick(9, 5), steps, between=setting.flush)
+    goal = at_least(1 / 1.3)
+    return [
+        compared(
+            "enqueue by a typed task", rates["typed"], "Spool.enqueue", rates["by name"], goal=goal
+        )
+    ]
+
+
 def batch(setting: Setting) -> list[Row]:
     """`enqueue_many` beside the raw floor of a batch."""
     rows = []

@@ -30,7 +30,7 @@ def test_a_task_needs_a_name_and_a_function(spool: Spool) -> None:
     with pytest.raises(InvalidValue):
         spool.add_task("", print)
     with pytest.raises(InvalidType):
-        spool.add_task("foo", "print")  # type: ignore[arg-type]  # the point
+        spool.add_task("foo", "print")  # type: ignore[call-overload]  # the point
     assert dict(spool.tasks) == {}
 
 
