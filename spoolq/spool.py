@@ -104,9 +104,15 @@ class Spool(Emitter):
             stuck_after=_seconds(stuck_after),
             durability=durability,
         )
-        self.backend: Final[Backend] = _open(url, options)
-        self.root: Final[str | None] = getattr(self.backend, "root", None)
-        self._registry = Registry(self.root, getattr(self.backend, "settings", None))
+        self._registry = Registry()
+        self.use(_open(url, options))
+
+    def use(self, backend: Backend) -> None:
+        """Keep jobs there from now on, with the same tasks. For tests: see `spoolq.testing`."""
+        self.backend = backend
+        self.root: str | None = getattr(backend, "root", None)
+        self._registry.root = self.root
+        self._registry.settings = getattr(backend, "settings", None)
 
     def __repr__(self) -> str:
         return f"<Spool {self.root or MEMORY}>"

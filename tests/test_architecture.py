@@ -36,8 +36,9 @@ FLOORS: Final = (
     ("spoolq.tasks", "spoolq.performing", "spoolq.worker"),
     ("spoolq.spool",),
     ("spoolq",),
-    ("spoolq.process",),
+    ("spoolq.process", "spoolq.testing"),
     ("spoolq.cli",),
+    ("spoolq.pytest_plugin",),
     ("spoolq.__main__",),
 )
 
