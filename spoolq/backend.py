@@ -5,7 +5,7 @@
     workers     register_worker unregister_worker list_workers broadcast receive
     locks       lock acquire_lock unlock list_locks
     upkeep      repair reset stats history
-    for long    attend rescue doorbell watch_job reload
+    for long    attend rescue doorbell watch_job check_space reload
     schedules   in `ScheduleBackend`
 
 Common to all of them:
@@ -350,6 +350,9 @@ class Backend(ABC):
         """
         del id, ring
         return None
+
+    def check_space(self) -> None:  # noqa: B027  # memory has no mark
+        """Raises SpoolFull below the low-water mark: new work is neither taken in nor begun."""
 
     def reload(self) -> None:  # noqa: B027  # nor settings that others could change
         """Read the settings again. Raises InvalidValue, and keeps the old ones, if they are bad."""

@@ -703,9 +703,14 @@ class FileBackend(Backend):
     def watch_job(self, id: int, ring: Callable[[], None]) -> Callable[[], None] | None:
         return self._endings.watch(check_id(id), ring)
 
+    def check_space(self) -> None:
+        with self._lock:
+            self._publisher.check_space()
+
     def reload(self) -> None:
         settings = roots.read_settings(self.root)
         with self._lock:
+            self._publisher.low_water = roots.low_water(self._fs, settings)
             self.settings = settings
             self._follow_settings()
             self._fs.durable = self._durable
