@@ -8,6 +8,7 @@ commit. If the attempt was taken away meanwhile the commit is refused and change
 
 from __future__ import annotations
 
+import os
 import signal as signals
 import threading
 from collections.abc import Callable, Mapping
@@ -442,17 +443,21 @@ class Job(Emitter):
     def begin(self) -> Run:
         """Run the task in a new process whose end is the caller's business.
 
-        Raises OSError when the system has no process left.
+        Where root works for a spool of somebody else that process is the spool's owner's. Raises
+        OSError when the system has no process left, or the spool is out of reach.
         """
         if self._registry.is_executable(self.task):
             return self._start_program()
         import mmap  # these two are for processes that perform jobs
 
+        from spoolq.runners.account import in_account, job_account
         from spoolq.runners.fork import start_fork
 
         # A byte that both processes see: the child may die of anything after it ended the job.
         settled = mmap.mmap(-1, 1)
         work = partial(self.work, lambda: settled.write_byte(1) if not settled.tell() else None)
+        if self._registry.root is not None and os.geteuid() == 0:
+            work = partial(in_account, job_account(self._registry.root), work)
         return start_fork(work, lambda: settled[0] == 1)
 
     def is_finished(self) -> bool:

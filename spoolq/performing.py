@@ -13,6 +13,7 @@ from spoolq.clock import Clock, SystemClock
 from spoolq.errors import InvalidValue
 from spoolq.job import Job, current_job
 from spoolq.logs import Cap
+from spoolq.runners.account import become, job_account
 from spoolq.runners.aio import Aio
 from spoolq.runners.child import Child, Claim, Limits, Settled
 from spoolq.runners.executable import Executables
@@ -178,6 +179,8 @@ class _Holder:
 
 def _kinds(backend: Backend, registry: Registry) -> dict[str, Any]:
     root = registry.root
+    # Asked in the worker: a child that waits for a job has no time for a file server.
+    account = None if root is None else job_account(root)
 
     def job(claim: Claim) -> Job:
         holder = _Holder(claim.pop("worker"))
@@ -190,12 +193,16 @@ def _kinds(backend: Backend, registry: Registry) -> dict[str, Any]:
         return await job(claim).awork(settled)
 
     def jobs(wire: Wire, options: Mapping[str, Any]) -> None:
+        if account is not None:
+            become(account)
         Child(wire, perform, root, Limits(**options)).run()
 
     def aio(wire: Wire, options: Mapping[str, Any]) -> None:
         from spoolq.runners.coroutines import Coroutines  # asyncio: 30 ms
 
         del options
+        if account is not None:
+            become(account)
         Coroutines(wire, aperform, root).run()
 
     return {"jobs": jobs, "aio": aio}

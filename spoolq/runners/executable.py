@@ -23,7 +23,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import pwd
 import stat
 import subprocess
 from collections.abc import Callable, Mapping
@@ -36,6 +35,7 @@ from spoolq.errors import SpoolError, UnsafeFile
 from spoolq.logs import Cap, open_log, read_log
 from spoolq.model import JSON
 from spoolq.runners import Attempt, Run
+from spoolq.runners.account import Account, job_account
 from spoolq.runners.marks import Marks, set_mark
 from spoolq.runners.program import NotStarted, ProgramRun, Scratch
 from spoolq.settings import Settings
@@ -216,48 +216,6 @@ class Executables:
         """Nothing waits for work."""
 
 
-# -- as whom -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Account:
-    """The user a program runs as, `owner` the spool's.
-
-    `switch` is (uid, gid) where that is not this process's own.
-    """
-
-    uid: int
-    owner: int
-    name: str
-    home: str
-    shell: str
-    switch: tuple[int, int] | None
-    groups: tuple[int, ...]
-
-
-def job_account(root: str) -> Account:
-    """The user jobs of this spool run as: this process's, or the spool's owner if that is root.
-
-    Raises OSError.
-    """
-    uid, owner = os.geteuid(), os.stat(root).st_uid
-    switch: tuple[int, int] | None = None
-    groups: tuple[int, ...] = ()
-    if uid == 0 and owner != 0:
-        uid = owner
-        switch = (uid, os.stat(root).st_gid)
-    try:
-        user = pwd.getpwuid(uid)
-    except KeyError:  # a container's user without a name
-        home = os.environ.get("HOME", "/")
-        return Account(uid, owner, str(uid), home, "/bin/sh", switch, groups)
-    if switch is not None:
-        switch = (uid, user.pw_gid)
-        groups = tuple(os.getgrouplist(user.pw_name, user.pw_gid))
-    shell = user.pw_shell or "/bin/sh"
-    return Account(uid, owner, user.pw_name, user.pw_dir, shell, switch, groups)
-
-
 # -- what ----------------------------------------------------------------------------------------
 
 
@@ -407,10 +365,7 @@ def _environment(settings: Settings, account: Account) -> dict[bytes, bytes]:
     env = {
         b"PATH": PATH.encode(),
         b"LANG": b"C.UTF-8",
-        b"HOME": os.fsencode(account.home),
-        b"USER": os.fsencode(account.name),
-        b"LOGNAME": os.fsencode(account.name),
-        b"SHELL": os.fsencode(account.shell),
+        **{name.encode(): os.fsencode(value) for name, value in account.env.items()},
     }
     for name in (*INHERITED, *settings.pass_env):
         value = os.environb.get(name.encode())
