@@ -96,7 +96,12 @@ class Performers:
             assert self._registry.root is not None  # noqa: S101  # is_executable said so
             settings = lambda: self._registry.settings  # noqa: E731  # a reload replaces them
             return Executables(
-                self._registry.root, settings, zygote.marks, self._sweep, self._clock
+                self._registry.root,
+                settings,
+                zygote.marks,
+                self._sweep,
+                zygote.cgroups,
+                self._clock,
             )
         if name == "aio":
             return Aio(zygote, claim=claim_of, cap=self._cap, clock=self._clock)
