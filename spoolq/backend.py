@@ -146,11 +146,20 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def fail_job(self, id: Any, retries: int, result: JSON = None, *, exit: JSON = None) -> bool:
+    def fail_job(
+        self,
+        id: Any,
+        retries: int,
+        result: JSON = None,
+        *,
+        exit: JSON = None,
+        final: bool = False,
+    ) -> bool:
         """Store the error and move the job from active to failed, or back to inactive [69-87].
 
         With attempts left it becomes inactive, one attempt less, due after the backoff, in one
-        step [117-124]. False as for `finish_job`. True means that it survives power loss.
+        step [117-124]; a `final` failure gives up the attempts that are left. False as for
+        `finish_job`. True means that it survives power loss.
         """
 
     @abstractmethod

@@ -192,9 +192,12 @@ class Job(Emitter):
     def fail(self, result: JSON | BaseException = UNKNOWN_ERROR) -> bool:
         """Store the error and move the job to failed, or back to inactive if attempts are left.
 
-        An exception is stored as `{"type", "message", "traceback"}`. False as for `finish`.
+        An exception is stored as `{"type", "message", "traceback"}`; with Cancel no attempts are
+        left. False as for `finish`.
         """
-        return self._fail(describe(result) if isinstance(result, BaseException) else result)
+        if isinstance(result, BaseException):
+            return self._fail(describe(result), final=isinstance(result, Cancel))
+        return self._fail(result)
 
     def retry(
         self,
@@ -285,9 +288,9 @@ class Job(Emitter):
             self.emit("finished", result)
         return done
 
-    def _fail(self, error: JSON, exit: JSON = None) -> bool:
+    def _fail(self, error: JSON, exit: JSON = None, *, final: bool = False) -> bool:
         error = UNKNOWN_ERROR if error is None else error
-        done = self.backend.fail_job(self.id, self.retries, error, exit=exit)
+        done = self.backend.fail_job(self.id, self.retries, error, exit=exit, final=final)
         if done:
             self._resolve()
             self.emit("failed", error)
@@ -310,7 +313,7 @@ class Job(Emitter):
         if outcome.settled:
             return
         if not outcome.ok:
-            self._fail(outcome.result, outcome.exit)
+            self._fail(outcome.result, outcome.exit, final=outcome.final)
             return
         try:
             self._finish(outcome.result, outcome.exit)
@@ -500,7 +503,7 @@ class Job(Emitter):
         try:
             outcome = Outcome(True, self._call())
         except Exception as error:  # noqa: BLE001  # whatever a task raises is its failure
-            outcome = Outcome(False, describe(error))
+            outcome = _failure(error)
         self.emit("cleanup")
         return replace(outcome, settled=True) if self._resolved else outcome
 
@@ -510,7 +513,7 @@ class Job(Emitter):
         try:
             outcome = Outcome(True, await self.acall())
         except Exception as error:  # noqa: BLE001  # whatever a task raises is its failure
-            outcome = Outcome(False, describe(error))
+            outcome = _failure(error)
         self.emit("cleanup")
         return replace(outcome, settled=True) if self._resolved else outcome
 
@@ -615,6 +618,10 @@ class _Asked:
 def wait_seconds(timeout: Seconds | None) -> float | None:
     """How long to wait, in seconds; None: without end. Raises InvalidType, InvalidValue."""
     return None if timeout is None else check_seconds(timeout, "timeout")
+
+
+def _failure(error: Exception) -> Outcome:
+    return Outcome(False, describe(error), final=isinstance(error, Cancel))
 
 
 def _signal_number(signal: int | str) -> int:

@@ -426,9 +426,17 @@ class FileBackend(Backend):
         with self._lock:
             return self._settler.settle(wanted, self._now(), self.backoff)
 
-    def fail_job(self, id: Any, retries: int, result: JSON = None, *, exit: JSON = None) -> bool:
+    def fail_job(
+        self,
+        id: Any,
+        retries: int,
+        result: JSON = None,
+        *,
+        exit: JSON = None,
+        final: bool = False,
+    ) -> bool:
         check_json(result, "result")
-        outcome = Outcome(check_id(id), check_id(retries, "retries"), False, result, exit)
+        outcome = Outcome(check_id(id), check_id(retries, "retries"), False, result, exit, final)
         return self._settle(outcome)
 
     def _settle(self, outcome: Outcome) -> bool:

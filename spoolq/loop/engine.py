@@ -440,6 +440,7 @@ class Engine:
         if self._ending == Ending.GRACEFUL and now >= over:
             self._ending = Ending.TERM
             self.crew.give_back = self._terms.release
+            self.crew.forced = True
             self.crew.kill(signals.SIGTERM)
             self.crew.kill(signals.SIGCONT)  # a stopped one would see TERM only with KILL
         elif self._ending == Ending.TERM and now >= over + KILL_GRACE:
