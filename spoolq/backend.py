@@ -5,7 +5,7 @@
     workers     register_worker unregister_worker list_workers broadcast receive
     locks       lock acquire_lock unlock list_locks
     upkeep      repair reset stats history
-    for long    attend rescue doorbell watch_job reload
+    for long    attend rescue doorbell watch_job check_space reload
     schedules   in `ScheduleBackend`
 
 Common to all of them:
@@ -146,11 +146,20 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def fail_job(self, id: Any, retries: int, result: JSON = None, *, exit: JSON = None) -> bool:
+    def fail_job(
+        self,
+        id: Any,
+        retries: int,
+        result: JSON = None,
+        *,
+        exit: JSON = None,
+        final: bool = False,
+    ) -> bool:
         """Store the error and move the job from active to failed, or back to inactive [69-87].
 
         With attempts left it becomes inactive, one attempt less, due after the backoff, in one
-        step [117-124]. False as for `finish_job`. True means that it survives power loss.
+        step [117-124]; a `final` failure gives up the attempts that are left. False as for
+        `finish_job`. True means that it survives power loss.
         """
 
     @abstractmethod
@@ -350,6 +359,9 @@ class Backend(ABC):
         """
         del id, ring
         return None
+
+    def check_space(self) -> None:  # noqa: B027  # memory has no mark
+        """Raises SpoolFull below the low-water mark: new work is neither taken in nor begun."""
 
     def reload(self) -> None:  # noqa: B027  # nor settings that others could change
         """Read the settings again. Raises InvalidValue, and keeps the old ones, if they are bad."""

@@ -109,4 +109,8 @@ class SpoolFull(SpoolUnavailable):
 
 
 class Cancel(Exception):
-    """Raised in a task that ends before it is done: `Job.check_cancelled` does. The job fails."""
+    """Raised in a task that ends before it is done, as `Job.check_cancelled` does.
+
+    The job fails for good, whatever attempts it has left. Only one that was told to stop because
+    its `timeout` ran out, or because its worker has to end, keeps them.
+    """

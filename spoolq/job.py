@@ -8,6 +8,7 @@ commit. If the attempt was taken away meanwhile the commit is refused and change
 
 from __future__ import annotations
 
+import os
 import signal as signals
 import threading
 from collections.abc import Callable, Mapping
@@ -200,9 +201,12 @@ class Job(Emitter, Generic[R]):
     def fail(self, result: JSON | BaseException = UNKNOWN_ERROR) -> bool:
         """Store the error and move the job to failed, or back to inactive if attempts are left.
 
-        An exception is stored as `{"type", "message", "traceback"}`. False as for `finish`.
+        An exception is stored as `{"type", "message", "traceback"}`; with Cancel no attempts are
+        left. False as for `finish`.
         """
-        return self._fail(describe(result) if isinstance(result, BaseException) else result)
+        if isinstance(result, BaseException):
+            return self._fail(describe(result), final=isinstance(result, Cancel))
+        return self._fail(result)
 
     def retry(
         self,
@@ -293,9 +297,9 @@ class Job(Emitter, Generic[R]):
             self.emit("finished", result)
         return done
 
-    def _fail(self, error: JSON, exit: JSON = None) -> bool:
+    def _fail(self, error: JSON, exit: JSON = None, *, final: bool = False) -> bool:
         error = UNKNOWN_ERROR if error is None else error
-        done = self.backend.fail_job(self.id, self.retries, error, exit=exit)
+        done = self.backend.fail_job(self.id, self.retries, error, exit=exit, final=final)
         if done:
             self._resolve()
             self.emit("failed", error)
@@ -318,7 +322,7 @@ class Job(Emitter, Generic[R]):
         if outcome.settled:
             return
         if not outcome.ok:
-            self._fail(outcome.result, outcome.exit)
+            self._fail(outcome.result, outcome.exit, final=outcome.final)
             return
         try:
             self._finish(outcome.result, outcome.exit)
@@ -452,17 +456,21 @@ class Job(Emitter, Generic[R]):
     def begin(self) -> Run:
         """Run the task in a new process whose end is the caller's business.
 
-        Raises OSError when the system has no process left.
+        Where root works for a spool of somebody else that process is the spool's owner's. Raises
+        OSError when the system has no process left, or the spool is out of reach.
         """
         if self._registry.is_executable(self.task):
             return self._start_program()
         import mmap  # these two are for processes that perform jobs
 
+        from spoolq.runners.account import in_account, job_account
         from spoolq.runners.fork import start_fork
 
         # A byte that both processes see: the child may die of anything after it ended the job.
         settled = mmap.mmap(-1, 1)
         work = partial(self.work, lambda: settled.write_byte(1) if not settled.tell() else None)
+        if self._registry.root is not None and os.geteuid() == 0:
+            work = partial(in_account, job_account(self._registry.root), work)
         return start_fork(work, lambda: settled[0] == 1)
 
     def is_finished(self) -> bool:
@@ -505,7 +513,7 @@ class Job(Emitter, Generic[R]):
         try:
             outcome = Outcome(True, self._call())
         except Exception as error:  # noqa: BLE001  # whatever a task raises is its failure
-            outcome = Outcome(False, describe(error))
+            outcome = _failure(error)
         self.emit("cleanup")
         return replace(outcome, settled=True) if self._resolved else outcome
 
@@ -515,7 +523,7 @@ class Job(Emitter, Generic[R]):
         try:
             outcome = Outcome(True, await self.acall())
         except Exception as error:  # noqa: BLE001  # whatever a task raises is its failure
-            outcome = Outcome(False, describe(error))
+            outcome = _failure(error)
         self.emit("cleanup")
         return replace(outcome, settled=True) if self._resolved else outcome
 
@@ -620,6 +628,10 @@ class _Asked:
 def wait_seconds(timeout: Seconds | None) -> float | None:
     """How long to wait, in seconds; None: without end. Raises InvalidType, InvalidValue."""
     return None if timeout is None else check_seconds(timeout, "timeout")
+
+
+def _failure(error: Exception) -> Outcome:
+    return Outcome(False, describe(error), final=isinstance(error, Cancel))
 
 
 def _signal_number(signal: int | str) -> int:

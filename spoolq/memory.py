@@ -262,18 +262,30 @@ class MemoryBackend(Backend):
         self._ring()
         return True
 
-    def fail_job(self, id: Any, retries: int, result: JSON = None, *, exit: JSON = None) -> bool:
+    def fail_job(
+        self,
+        id: Any,
+        retries: int,
+        result: JSON = None,
+        *,
+        exit: JSON = None,
+        final: bool = False,
+    ) -> bool:
         job_id, ended = check_id(id), (_from_json(result, "result"), _from_json(exit, "exit"))
         with self._lock:
             job = self._running(job_id, retries)
             if job is None:
                 return False
-            self._fail(job, *ended)
+            self._fail(job, *ended, final=final)
             return True
 
-    def _fail(self, job: _Job, result: JSON, exit_status: JSON = None) -> None:
+    def _fail(
+        self, job: _Job, result: JSON, exit_status: JSON = None, *, final: bool = False
+    ) -> None:
         now = self._clock.wall()
-        job.state, job.record = failed(job.record, result, now, self.backoff, exit_status)
+        job.state, job.record = failed(
+            job.record, result, now, self.backoff, exit_status, final=final
+        )
         self._ring()
 
     def _running(self, job_id: int, retries: int) -> _Job | None:

@@ -13,6 +13,7 @@ from spoolq.clock import Clock, SystemClock
 from spoolq.errors import InvalidValue
 from spoolq.job import Job, current_job
 from spoolq.logs import Cap
+from spoolq.runners.account import become, job_account
 from spoolq.runners.aio import Aio
 from spoolq.runners.child import Child, Claim, Limits, Settled
 from spoolq.runners.executable import Executables
@@ -95,7 +96,12 @@ class Performers:
             assert self._registry.root is not None  # noqa: S101  # is_executable said so
             settings = lambda: self._registry.settings  # noqa: E731  # a reload replaces them
             return Executables(
-                self._registry.root, settings, zygote.marks, self._sweep, self._clock
+                self._registry.root,
+                settings,
+                zygote.marks,
+                self._sweep,
+                zygote.cgroups,
+                self._clock,
             )
         if name == "aio":
             return Aio(zygote, claim=claim_of, cap=self._cap, clock=self._clock)
@@ -178,6 +184,8 @@ class _Holder:
 
 def _kinds(backend: Backend, registry: Registry) -> dict[str, Any]:
     root = registry.root
+    # Asked in the worker: a child that waits for a job has no time for a file server.
+    account = None if root is None else job_account(root)
 
     def job(claim: Claim) -> Job:
         holder = _Holder(claim.pop("worker"))
@@ -190,12 +198,16 @@ def _kinds(backend: Backend, registry: Registry) -> dict[str, Any]:
         return await job(claim).awork(settled)
 
     def jobs(wire: Wire, options: Mapping[str, Any]) -> None:
+        if account is not None:
+            become(account)
         Child(wire, perform, root, Limits(**options)).run()
 
     def aio(wire: Wire, options: Mapping[str, Any]) -> None:
         from spoolq.runners.coroutines import Coroutines  # asyncio: 30 ms
 
         del options
+        if account is not None:
+            become(account)
         Coroutines(wire, aperform, root).run()
 
     return {"jobs": jobs, "aio": aio}

@@ -119,15 +119,21 @@ def failed(
     now: float,
     backoff: Backoff = default_backoff,
     exit_status: JSON = None,
+    *,
+    final: bool = False,
 ) -> tuple[State, Record]:
     """What becomes of a job whose attempt failed: `failed`, or `inactive` with one attempt less.
 
+    A `final` failure gives up the attempts that are left, as if this had been the last.
     One decision and one record, so nobody ever sees `failed` before a retry that follows
     (api.md, "Better than Minion" 2; [117-124]).
     """
     result = UNKNOWN_ERROR if result is None else result
     after = _ended(record, "failed", result, now, exit_status)
     if record["attempts"] <= 1:
+        return "failed", after
+    if final:
+        after["attempts"] = 1
         return "failed", after
     delay = call_backoff(backoff, record["retries"], result)
     after.update(

@@ -7,6 +7,7 @@ import os
 import sys
 
 from spoolq.cli.exits import USAGE, Refused
+from spoolq.cli.rooted import check_module, may_look_in
 from spoolq.spool import Spool
 
 
@@ -14,15 +15,18 @@ def load_app(name: str) -> Spool:
     """The Spool that `module:attribute` names; without an attribute it is `spool`.
 
     The working directory counts as a place for modules, as with `python -m`. Raises Refused with
-    what is wrong: no such module, an error while it was imported, no such spool in it.
+    what is wrong: no such module, an error while it was imported, no such spool in it; for root
+    also a module that somebody else could have written.
     """
     module_name, _, attribute = name.partition(":")
     if not module_name or module_name.startswith("."):
         raise Refused(USAGE, f"--app {name!r}: write module:spool, as in an import")
     here = os.getcwd()
-    if here not in sys.path:
+    if here not in sys.path and (os.geteuid() != 0 or may_look_in(here, module_name)):
         sys.path.insert(0, here)
     try:
+        if os.geteuid() == 0:
+            check_module(module_name)
         found = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
@@ -31,6 +35,8 @@ def load_app(name: str) -> Spool:
                 USAGE, f"--app {name}: no module named {error.name!r} in {places}"
             ) from error
         raise Refused(USAGE, f"--app {name}: importing it failed: {error}") from error
+    except Refused:
+        raise
     except Exception as error:
         where = _where(error)
         raise Refused(

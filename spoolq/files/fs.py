@@ -493,7 +493,7 @@ class Filesystem:
 
     def _hand_over(self, target: str | int, mode: int) -> None:
         """The same, also for a file that is open."""
-        if self.owner:
+        if self.owner and os.geteuid() == 0:  # a child of root's may be that owner by now
             self.sys_chown(target, *self.owner)
         self.sys_chmod(target, mode)
 

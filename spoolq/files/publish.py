@@ -47,7 +47,7 @@ class Publisher:
         self._tokens = tokens
         self._families = families
         self._counter = counter
-        self._low_water = low_water
+        self.low_water = low_water
         self._until_check = 0
         self._ready: dict[tuple[str, int, int], str] = {}
 
@@ -57,7 +57,7 @@ class Publisher:
         """Publish a new job; its id. Survives power loss after return."""
         self._until_check -= 1
         if self._until_check < 0:
-            self._check_space()
+            self.check_space()
         body = records.encode_fresh(record)  # refuses before an id is taken
         id_ = record["id"] = self._counter.take()
         data, nonce = records.seal(body, id_), names.nonce()
@@ -106,7 +106,7 @@ class Publisher:
         """Publish jobs that share queue, priority, delay and parents: one rename shows them all."""
         if not batch:
             return []
-        self._check_space()
+        self.check_space()
         bodies = [records.encode_body(record) for record in batch]
         first = self._counter.take(len(batch))
         ids = list(range(first, first + len(batch)))
@@ -163,16 +163,19 @@ class Publisher:
             break
         fs.sync_directory(above)
 
-    def _check_space(self) -> None:
-        """Refuse new work below the low-water mark: jobs that run must still be able to end."""
+    def check_space(self) -> None:
+        """Refuse new work below the low-water mark: jobs that run must still be able to end.
+
+        Raises SpoolFull.
+        """
         self._fs.check_root()
         self._until_check = _CHECK_EVERY
         free, _, inodes = self._fs.space()
-        if free < self._low_water or inodes < _MIN_INODES:
+        if free < self.low_water or inodes < _MIN_INODES:
             self._until_check = 0
             raise SpoolFull(
                 f"{self._fs.root} is full: {free} bytes and {inodes} files are free, and below "
-                f"{self._low_water} bytes or {_MIN_INODES} files no new job is taken in; make room",
+                f"{self.low_water} bytes or {_MIN_INODES} files no new job is taken in; make room",
                 self._fs.root,
             )
 

@@ -53,6 +53,7 @@ class Outcome(NamedTuple):
     ok: bool
     result: JSON
     exit: JSON = None
+    final: bool = False
 
 
 class Settler:
@@ -400,9 +401,10 @@ def _ended(claim: Claim, outcome: Outcome, now: float, backoff: Backoff) -> Chan
     if outcome.ok:
         after = finished(record, outcome.result, now, outcome.exit)
         return Change(found.token, after, FINISHED, epoch, revision, own, data)
-    state, after = failed(record, outcome.result, now, backoff, outcome.exit)
+    state, after = failed(record, outcome.result, now, backoff, outcome.exit, final=outcome.final)
     if state == "failed":
-        return Change(found.token, after, FAILED, epoch, revision, own, data)
+        same = after["attempts"] == record["attempts"]  # what is in front of the outcome
+        return Change(found.token, after, FAILED, epoch, revision, own, data if same else b"")
     return Change(found.token, after, _later(after, now), epoch + 1, revision, own)
 
 

@@ -426,9 +426,17 @@ class FileBackend(Backend):
         with self._lock:
             return self._settler.settle(wanted, self._now(), self.backoff)
 
-    def fail_job(self, id: Any, retries: int, result: JSON = None, *, exit: JSON = None) -> bool:
+    def fail_job(
+        self,
+        id: Any,
+        retries: int,
+        result: JSON = None,
+        *,
+        exit: JSON = None,
+        final: bool = False,
+    ) -> bool:
         check_json(result, "result")
-        outcome = Outcome(check_id(id), check_id(retries, "retries"), False, result, exit)
+        outcome = Outcome(check_id(id), check_id(retries, "retries"), False, result, exit, final)
         return self._settle(outcome)
 
     def _settle(self, outcome: Outcome) -> bool:
@@ -703,9 +711,14 @@ class FileBackend(Backend):
     def watch_job(self, id: int, ring: Callable[[], None]) -> Callable[[], None] | None:
         return self._endings.watch(check_id(id), ring)
 
+    def check_space(self) -> None:
+        with self._lock:
+            self._publisher.check_space()
+
     def reload(self) -> None:
         settings = roots.read_settings(self.root)
         with self._lock:
+            self._publisher.low_water = roots.low_water(self._fs, settings)
             self.settings = settings
             self._follow_settings()
             self._fs.durable = self._durable

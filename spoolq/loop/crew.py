@@ -71,6 +71,8 @@ class Crew:
         """Why what has ended could not be committed."""
         self.give_back = False
         """Whether jobs that do not end well become inactive again, instead of failing."""
+        self.forced = False
+        """Whether jobs are ended because the worker has to end."""
         self._by_fd: dict[int, list[Member]] = {}
         self._odd: dict[tuple[int, int], Member] = {}  # a descriptor does not tell all of them
         self._ended: list[tuple[Member, Outcome]] = []
@@ -235,8 +237,13 @@ class Crew:
         self._say(member, outcome, done=done)
 
     def _store(self, job: Job, outcome: Outcome) -> bool:
-        store = self._backend.finish_job if outcome.ok else self._backend.fail_job
-        return store(job.id, job.retries, outcome.result, exit=outcome.exit)
+        if outcome.ok:
+            return self._backend.finish_job(job.id, job.retries, outcome.result, exit=outcome.exit)
+        # A task that ends because its worker has to go was not cancelled: it has attempts left.
+        final = outcome.final and not self.forced
+        return self._backend.fail_job(
+            job.id, job.retries, outcome.result, exit=outcome.exit, final=final
+        )
 
     def _say(self, member: Member, outcome: Outcome, *, done: bool) -> None:
         self.failed += not outcome.ok

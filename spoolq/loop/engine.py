@@ -26,6 +26,7 @@ from spoolq.loop.lease import Lease
 from spoolq.loop.plan import Terms
 from spoolq.loop.remote import commands
 from spoolq.loop.signals import Signals
+from spoolq.loop.space import Space
 from spoolq.notify import notify, reloading, watchdog_interval
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class Engine:
         self._signals = Signals(catch)
         self._poll = select.poll()
         self.crew = Crew(backend, self._poll, self._clock)
+        self._space = Space(backend)
         self.ended_by: int | None = None
         """The signal that ended the run."""
         self.trouble: SpoolUnavailable | None = None
@@ -227,9 +229,15 @@ class Engine:
             self._look_again()
         if self._dispatches.due(now):
             self._try(self._dispatch)
+        self._look_at_space(now)
         if now >= self._tend_at:
             self._tend_at = now + TEND
             self._tend()
+
+    def _look_at_space(self, now: float) -> None:
+        self._space.look(now)
+        if self._space.shortage is not None and not self._terms.patient:
+            self.trouble = self._space.shortage
 
     def _tend(self) -> None:
         assert self._runners is not None  # noqa: S101  # the run has begun
@@ -318,6 +326,8 @@ class Engine:
             self._worker.emit("busy")
             return False
         if self.trouble is not None or self.crew.refused is not None:
+            return False
+        if self._space.shortage is not None:
             return False
         limit = self._terms.max_jobs
         if limit is not None and self._started >= limit:
@@ -430,6 +440,7 @@ class Engine:
         if self._ending == Ending.GRACEFUL and now >= over:
             self._ending = Ending.TERM
             self.crew.give_back = self._terms.release
+            self.crew.forced = True
             self.crew.kill(signals.SIGTERM)
             self.crew.kill(signals.SIGCONT)  # a stopped one would see TERM only with KILL
         elif self._ending == Ending.TERM and now >= over + KILL_GRACE:
@@ -499,6 +510,8 @@ class Engine:
         return min(waits)
 
     def _until_claim(self, now: float) -> float:
+        if self._space.shortage is not None:
+            return self._space.at - now
         if now < self._claim_at_earliest:
             return self._claim_at_earliest - now
         if self._dry is not None:
@@ -521,6 +534,8 @@ class Engine:
         said = f"{len(self.crew)} of {slots} slots busy, {self.crew.performed} jobs performed"
         if self.crew.refused is not None:
             said += f"; outcomes refused: {self.crew.refused}"
+        if self._space.shortage is not None:
+            said += f"; no new jobs: {self._space.shortage}"
         return f"stopping: {said}" if self._ending else said
 
     def _about(self, event: str) -> dict[str, object]:

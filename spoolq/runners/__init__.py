@@ -22,13 +22,15 @@ class Outcome:
     """How an attempt ended: `result` is the task's result, or the error when it is not `ok`.
 
     `exit` is the exit status of an executable, kept beside the result; None for a function.
-    `settled` says that the task has ended the job itself: then nothing is left to commit.
+    `settled` says that the task has ended the job itself: then nothing is left to commit. `final`
+    says of a failure that the attempts that are left are given up.
     """
 
     ok: bool
     result: JSON = None
     exit: dict[str, JSON] | None = None
     settled: bool = False
+    final: bool = False
 
 
 class Attempt(Protocol):

@@ -23,10 +23,10 @@ from __future__ import annotations
 import errno
 import json
 import os
-import pwd
 import stat
 import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -36,6 +36,8 @@ from spoolq.errors import SpoolError, UnsafeFile
 from spoolq.logs import Cap, open_log, read_log
 from spoolq.model import JSON
 from spoolq.runners import Attempt, Run
+from spoolq.runners.account import Account, job_account
+from spoolq.runners.cgroup import Cgroup, Cgroups
 from spoolq.runners.marks import Marks, set_mark
 from spoolq.runners.program import NotStarted, ProgramRun, Scratch
 from spoolq.settings import Settings
@@ -95,40 +97,52 @@ def start_executable(
     mark: int | None = None,
     sweep: Callable[[int], None] | None = None,
     targets: Targets | None = None,
+    cgroups: Cgroups | None = None,
 ) -> Run:
     """Start the program of one attempt in the spool at `root`.
 
     Never raises for what is wrong with the job or its program: such a run has failed already,
     with the reason as its outcome. `timeout` is in seconds, `worker` the id of the claim's holder.
     `account` is what `job_account` has said a moment ago, `targets` where links led to then;
-    `mark` and `sweep` see `ProgramRun`.
+    `mark` and `sweep` see `ProgramRun`; `cgroups` makes a control group for it.
 
     Raises OSError when the system has no process, descriptor or memory left.
     """
     root = os.path.abspath(root)
     settings = settings or Settings()
     mark = Marks().take() if mark is None else mark
-    scratch = None
+    scratch = group = None
     try:
         account = account or job_account(root)
         command = _prepare(attempt, root, settings, account, targets or Targets())
         scratch = Scratch(f"{attempt.id}.{attempt.retries}", account.switch)
         given = _given(attempt, root, queue, worker, scratch)
         log = open_log(root, attempt.id, attempt.retries)
+        group = None if cgroups is None else cgroups.make(mark)
         try:
-            process = _spawn(command, given, scratch, account, log, mark)
+            process = _spawn(command, given, scratch, account, log, mark, group)
         finally:
             os.close(log)
     except (OSError, ValueError, SpoolError) as error:
         if scratch is not None:
             scratch.remove()
+        if group is not None:
+            group.end()
         if isinstance(error, OSError) and error.errno in _EXHAUSTED:
             raise
         return NotStarted(*_reason(error))
     tail = partial(_read_tail, root, attempt.id, attempt.retries)
     cap = Cap(root, attempt.id, attempt.retries, settings.max_log, clock)
     return ProgramRun(
-        process, scratch, tail, mark=mark, sweep=sweep, cap=cap, timeout=timeout, clock=clock
+        process,
+        scratch,
+        tail,
+        mark=mark,
+        sweep=sweep,
+        group=group,
+        cap=cap,
+        timeout=timeout,
+        clock=clock,
     )
 
 
@@ -141,14 +155,16 @@ class Executables:
         settings: Callable[[], Settings | None],
         marks: Marks,
         sweep: Callable[[list[int]], None],
+        cgroups: Cgroups,
         clock: Clock | None = None,
     ) -> None:
         """For the spool at `root`; `settings` says what its settings are now, `sweep` kills what
-        carries one of these marks."""
+        carries one of these marks, `cgroups` makes a control group for each."""
         self._root = os.path.abspath(root)
         self._settings = settings
         self._marks = marks
         self._sweep = sweep
+        self._cgroups = cgroups
         self._clock = clock or SystemClock()
         self._account: Account | None = None
         self._account_until = 0.0
@@ -175,6 +191,7 @@ class Executables:
             mark=self._marks.take(),
             sweep=self._has_ended,
             targets=self._targets,
+            cgroups=self._cgroups,
         )
         if isinstance(run, ProgramRun):
             self._runs.append(run)
@@ -214,48 +231,6 @@ class Executables:
 
     def close(self) -> None:
         """Nothing waits for work."""
-
-
-# -- as whom -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Account:
-    """The user a program runs as, `owner` the spool's.
-
-    `switch` is (uid, gid) where that is not this process's own.
-    """
-
-    uid: int
-    owner: int
-    name: str
-    home: str
-    shell: str
-    switch: tuple[int, int] | None
-    groups: tuple[int, ...]
-
-
-def job_account(root: str) -> Account:
-    """The user jobs of this spool run as: this process's, or the spool's owner if that is root.
-
-    Raises OSError.
-    """
-    uid, owner = os.geteuid(), os.stat(root).st_uid
-    switch: tuple[int, int] | None = None
-    groups: tuple[int, ...] = ()
-    if uid == 0 and owner != 0:
-        uid = owner
-        switch = (uid, os.stat(root).st_gid)
-    try:
-        user = pwd.getpwuid(uid)
-    except KeyError:  # a container's user without a name
-        home = os.environ.get("HOME", "/")
-        return Account(uid, owner, str(uid), home, "/bin/sh", switch, groups)
-    if switch is not None:
-        switch = (uid, user.pw_gid)
-        groups = tuple(os.getgrouplist(user.pw_name, user.pw_gid))
-    shell = user.pw_shell or "/bin/sh"
-    return Account(uid, owner, user.pw_name, user.pw_dir, shell, switch, groups)
 
 
 # -- what ----------------------------------------------------------------------------------------
@@ -407,10 +382,7 @@ def _environment(settings: Settings, account: Account) -> dict[bytes, bytes]:
     env = {
         b"PATH": PATH.encode(),
         b"LANG": b"C.UTF-8",
-        b"HOME": os.fsencode(account.home),
-        b"USER": os.fsencode(account.name),
-        b"LOGNAME": os.fsencode(account.name),
-        b"SHELL": os.fsencode(account.shell),
+        **{name.encode(): os.fsencode(value) for name, value in account.env.items()},
     }
     for name in (*INHERITED, *settings.pass_env):
         value = os.environb.get(name.encode())
@@ -451,29 +423,33 @@ def _spawn(
     account: Account,
     log: int,
     mark: int,
+    group: Cgroup | None,
 ) -> subprocess.Popen[bytes]:
     env = {**command.env, **given}
     if command.cwd is None:
         env[b"TMPDIR"] = given[b"SPOOLQ_TMPDIR"]
-    user, group = account.switch or (None, None)
+    user, group_id = account.switch or (None, None)
     # What this process starts inherits the mark; another thread's children as well, if it starts
     # any just now. Setting it in the child would cost a fork instead of a vfork: 1 ms.
     before = set_mark(mark)
     try:
-        return subprocess.Popen(
-            command.argv,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            close_fds=True,
-            cwd=command.cwd or scratch.work,
-            env=env,
-            umask=command.umask,
-            start_new_session=True,
-            user=user,
-            group=group,
-            extra_groups=account.groups if account.switch else None,
-        )
+        with nullcontext() if group is None else group.door() as enter:
+            return subprocess.Popen(
+                command.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                close_fds=True,
+                cwd=command.cwd or scratch.work,
+                env=env,
+                umask=command.umask,
+                start_new_session=True,
+                user=user,
+                group=group_id,
+                extra_groups=account.groups if account.switch else None,
+                # It makes one system call, and so needs no lock that another thread holds.
+                preexec_fn=enter,  # noqa: PLW1509
+            )
     finally:
         set_mark(before)
 

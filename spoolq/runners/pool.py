@@ -75,10 +75,11 @@ class Handle:
     def _hear(self, message: Message) -> None:
         word, *rest = message
         if word == "end":
-            serial, ok, result, settled, worn = rest
+            serial, ok, result, settled, final, worn = rest
             self.worn = self.worn or bool(worn)
             run = self.runs.pop(serial)
-            run.end(Outcome(ok is True, result, settled=settled is True or run.settled))
+            settled = settled is True or run.settled
+            run.end(Outcome(ok is True, result, settled=settled, final=final is True))
         elif word == "settled":
             self.runs[rest[0]].settled = True
         elif word == "heard":
@@ -192,7 +193,7 @@ class ChildRun:
         if self._cap is not None:
             self._cap.look(last=True)
         if self._deadline.over and not outcome.settled:
-            outcome = replace(outcome, ok=False, result=self._deadline.error())
+            outcome = replace(outcome, ok=False, result=self._deadline.error(), final=False)
         self._outcome = outcome
 
     def reject(self) -> None:

@@ -19,6 +19,7 @@ from spoolq.files.records import parse
 from spoolq.logs import Cap, last_lines
 from spoolq.model import JSON
 from spoolq.runners import Outcome
+from spoolq.runners.cgroup import Cgroup
 from spoolq.runners.deadline import Deadline
 from spoolq.runners.marks import kill_marked
 from spoolq.runners.waiting import wait_for_run
@@ -74,6 +75,7 @@ class ProgramRun:
         *,
         mark: int,
         sweep: Callable[[int], None] | None = None,
+        group: Cgroup | None = None,
         cap: Cap | None = None,
         timeout: float | None = None,
         clock: Clock | None = None,
@@ -81,13 +83,15 @@ class ProgramRun:
         """Watch `process`; `read_tail(size)` reads the end of its output.
 
         What it has started carries `mark`. If it ends well that is left to `sweep`, which may take
-        its time; without one, and if it was killed, it is killed before the end is told.
+        its time; without one, and if it was killed, it is killed before the end is told. What is
+        in its `group` is killed in any case.
         """
         self._process = process
         self._scratch = scratch
         self._read_tail = read_tail
         self._mark = mark
         self._sweep = sweep
+        self._group = group
         self._cap = cap
         self._deadline = Deadline(timeout, clock or SystemClock())
         self._outcome: Outcome | None = None
@@ -138,11 +142,14 @@ class ProgramRun:
         return self._pidfd
 
     def kill(self, signal: int) -> None:
-        """Send a signal to the program and everything it started that stayed in its group."""
+        """Send a signal to the program and everything it started that stayed in its process
+        group, or in its control group where it has one."""
         if self._outcome is None:
             # What it started may belong to another user by now, or be gone.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal)
+            if self._group is not None:
+                self._group.signal(signal, but_group=self.pid)
 
     def _enforce_timeout(self) -> None:
         number = self._deadline.signal()
@@ -155,6 +162,8 @@ class ProgramRun:
         # RACE: the group dies before its leader is reaped: until then nobody else gets its number.
         self.kill(signals.SIGKILL)
         self._process.wait()
+        if self._group is not None:
+            self._group.end()
         if self._pidfd is not None:
             os.close(self._pidfd)
             self._pidfd = None

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from spoolq.clock import SystemClock
+from spoolq.runners.cgroup import Cgroup, Cgroups, delegated
 from spoolq.runners.child import PDEATHSIG, enter, prctl, reset_signals
 from spoolq.runners.marks import Marks, find_marks, kill_found, kill_marked, reap
 from spoolq.runners.output import prepare
@@ -50,6 +51,7 @@ class Zygote:
         self._kinds = kinds
         self._first = first
         self.marks: Final = Marks()
+        self.cgroups: Final = delegated()
         self._kept = _descriptors()
         self._retired: list[tuple[Wire, int]] = []
         self._born()
@@ -78,7 +80,7 @@ class Zygote:
                 pid = os.fork()
             if pid == 0:
                 self._wire.close()
-                server = Server(self._kinds, self.marks, self._block, control, mask)
+                server = Server(self._kinds, self.marks, self._block, self.cgroups, control, mask)
                 _live(server, keep, self._first)
             return pid
         finally:
@@ -129,6 +131,7 @@ class Zygote:
             self._dead = True
             # Its children died with it, and not what they had started.
             kill_marked(*self._block)
+            self.cgroups.end(*self._block)
             self._born()
 
     def renew(self) -> None:
@@ -221,6 +224,7 @@ class _Born:
     kind: str
     options: Mapping[str, Any]
     mark: int = 0
+    group: Cgroup | None = None
     lives: int = 3
 
 
@@ -232,6 +236,7 @@ class Server:
         kinds: Mapping[str, Become],
         marks: Marks,
         block: tuple[int, int],
+        cgroups: Cgroups,
         control: socket,
         mask: Iterable[int],
     ) -> None:
@@ -240,6 +245,7 @@ class Server:
         self._marks = marks
         self._block = block
         self._next_mark = block[0]
+        self._cgroups = cgroups
         self._control = Wire(control)
         self._mask = mask
         self._retired = False
@@ -276,8 +282,10 @@ class Server:
             self._kill(pid, signal.SIGKILL)
         if self._retired:
             kill_marked(*self._block)
+            self._cgroups.end(*self._block)
         else:
             kill_marked(self._marks.first, self._marks.last)
+            self._cgroups.end(self._marks.first, self._marks.last)
         reap()
 
     def _serve(self, poll: select.poll) -> bool:
@@ -325,10 +333,12 @@ class Server:
     def _bear(self, born: _Born) -> None:
         self._next_mark += 1
         born.mark = self._next_mark
+        born.group = self._cgroups.make(born.mark)
         try:
             pid = os.fork()
         except OSError as error:
             _tell(born.wire, ["refused", error.errno or errno.EAGAIN])
+            _end(born.group)
             born.wire.close()
             return
         if pid == 0:
@@ -339,6 +349,8 @@ class Server:
     def _become(self, born: _Born) -> NoReturn:
         try:
             enter(born.mark, self._pid, self._mask)
+            if born.group is not None:
+                born.group.enter()
             self._control.close()
             os.close(self._wakeup)
             os.close(self._woken)
@@ -362,6 +374,9 @@ class Server:
                 os.kill(pid, number)  # RACE: it has not come to setsid yet
             if number == signal.SIGTERM:
                 os.killpg(pid, signal.SIGCONT)  # stopped, it would never see it
+        group = self._children[pid].group
+        if group is not None:
+            group.signal(number, but_group=pid)
 
     def _reap(self) -> None:
         while True:
@@ -383,6 +398,7 @@ class Server:
             os.killpg(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         born = self._children.pop(pid)
+        _end(born.group)
         if status:
             # One that leaves with 0 by itself has looked after that; a task may have left so too.
             kill_marked(born.mark)
@@ -406,6 +422,11 @@ class Server:
         marks, self._sweeps = self._sweeps, set()
         first, last = min(marks), max(marks)
         kill_found(lambda: [pid for pid, mark in find_marks(first, last) if mark in marks])
+
+
+def _end(group: Cgroup | None) -> None:
+    if group is not None:
+        group.end()
 
 
 def _tell(wire: Wire, message: list[Any]) -> None:

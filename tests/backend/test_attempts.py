@@ -34,6 +34,16 @@ def test_a_failure_with_attempts_left_goes_back_to_inactive(
     assert job.delayed == pytest.approx(clock.wall() + 15)
 
 
+def test_a_final_failure_gives_up_the_attempts_that_are_left(backend: Backend, worker: int) -> None:
+    job_id = backend.enqueue("foo", attempts=3)
+    claim(backend, worker)
+
+    assert backend.fail_job(job_id, 0, "cancelled", final=True)
+
+    job = info(backend, job_id)
+    assert (job.state, job.attempts, job.retries, job.result) == ("failed", 1, 0, "cancelled")
+
+
 @pytest.mark.minion(119, 120)
 def test_six_attempts_take_longer_and_longer_and_the_last_failure_is_final(
     backend: Backend, worker: int, clock: FakeClock

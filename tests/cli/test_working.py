@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from spoolq import Spool
 from tests.cli.conftest import SPOOLQ, Shell
 from tests.support import wait_for
+from tests.support.ways import open_the_way
 
 APP = """
 import time
@@ -354,3 +356,69 @@ def test_following_goes_on_to_the_next_try(shell: Shell) -> None:
 
     assert follower.returncode == 1
     assert (first, rest, again.returncode) == (b"first\n", b"second\n", 0)
+
+
+# -- run by root -----------------------------------------------------------------------------------
+
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="nobody else is refused")
+
+
+@pytest.mark.root
+@only_root
+@pytest.mark.parametrize("where", ["file", "directory"])
+@pytest.mark.parametrize("spoil", ["owner", "mode"])
+def test_root_does_not_import_a_program_that_somebody_else_can_change(
+    shell: Shell, app: Path, where: str, spoil: str
+) -> None:
+    shell.ok("stats")
+    own = app.parent / "own"
+    own.mkdir()
+    program = app.rename(own / "program.py")
+    spoiled = {"file": program, "directory": own}[where]
+    if spoil == "owner":
+        os.chown(spoiled, 12345, -1)
+    else:
+        spoiled.chmod(0o777)
+
+    ran = shell.run("worker", "--app", "program", "--burst", cwd=own)
+
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert f"root does not import what others can change, and {spoiled} " in ran.err
+
+
+@pytest.mark.root
+@only_root
+def test_root_imports_nothing_else_from_where_others_put_their_modules(
+    shell: Shell, app: Path
+) -> None:
+    open_to_all = app.parent / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o1777)
+    (open_to_all / "helper.py").write_text("raise SystemExit('imported')")
+    app.write_text(f"import helper\n{APP}")
+    (app.parent / "helper.py").touch()
+    shell.env["PYTHONPATH"] += f":{app.parent}"
+
+    # -P: what `python -m` would look in by itself, the installed command does not.
+    command = [sys.executable, "-P", "-m", "spoolq", "worker", "--app", "program", "--burst"]
+    ran = subprocess.run(command, env=shell.env, cwd=open_to_all, capture_output=True, check=False)
+
+    assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.root
+@only_root
+def test_root_performs_functions_as_the_owner_of_the_spool(shell: Shell, app: Path) -> None:
+    spool = Spool(shell.root, durability="none")
+    app.write_text(APP + "\n@spool.task\ndef who():\n    import os\n    return os.geteuid()\n")
+    for path in (shell.root, *shell.root.rglob("*")):
+        os.chown(path, 12345, 12345)
+    open_the_way(shell.root.parent)
+    job = spool.enqueue("who")
+
+    ran = shell.run("worker", "--app", "program", "--burst")
+
+    assert ran.code == 0, ran.err
+    info = job.info()
+    assert info is not None
+    assert info.result == 12345

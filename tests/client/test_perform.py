@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from spoolq import Job, Spool
+from spoolq import Cancel, Job, Spool
 from tests.client.world import Diary, claim, info
 from tests.support import wait_for
 
@@ -118,6 +118,23 @@ def test_a_child_that_dies_consumes_an_attempt(spool: Spool) -> None:
     job = claim(spool, "foo", attempts=3)
     job.perform()
     assert (info(job).state, info(job).attempts, info(job).retries) == ("inactive", 2, 1)
+
+
+@pytest.mark.parametrize("perform", [Job.perform, Job.perform_here])
+def test_cancel_fails_the_job_without_further_attempts(
+    spool: Spool, perform: Callable[[Job], object]
+) -> None:
+    def give_up() -> None:
+        raise Cancel("the file is gone")
+
+    spool.add_task("give up", give_up)
+    job = claim(spool, "give up", attempts=3)
+
+    perform(job)
+
+    shown = info(job)
+    assert (shown.state, shown.attempts) == ("failed", 1)
+    assert shown.result["message"] == "the file is gone"
 
 
 @pytest.mark.minion(91)

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from spoolq import Spool
 from spoolq.files.registry import Entry, Registry, start_time
 from spoolq.files.store import FileBackend
 from tests.support import wait_for
@@ -95,3 +96,10 @@ def judge(workers: list[dict[str, Any]]) -> None:
     entry = Entry("", 0, 0, 0.0, "")
     hidden = start_time(workers[0]["pid"]) is None
     say(hidden=hidden, dead=[Told(about).proven_dead(entry) for about in workers])
+
+
+def work(root: str) -> None:
+    """Perform jobs as `spoolq worker` does, until killed."""
+    worker = Spool(root, durability="none").worker(jobs=1)
+    say(host=os.uname().nodename)
+    worker.run()

@@ -14,6 +14,7 @@ import pytest
 
 from spoolq.files.registry import this_process
 from spoolq.files.store import FileBackend
+from tests.hosts.kills import seconds_to_reach, worker_elsewhere
 from tests.hosts.namespaces import NAME, needs_namespaces, python_on_host
 from tests.hosts.work import all_jobs, no_backoff
 from tests.support import wait_for
@@ -101,6 +102,16 @@ def test_a_broadcast_reaches_the_workers_of_every_host(files: FileBackend, start
         assert heard(host) == {"command": "jobs", "args": [3]}
         assert heard(host) == {"command": "stop", "args": []}
         assert host.wait(10) == 0
+
+
+@pytest.mark.slow
+def test_a_broadcast_kill_reaches_the_job_of_a_worker_on_another_host(
+    root: Path, tmp_path: Path
+) -> None:
+    with worker_elsewhere(root) as spool:
+        took = seconds_to_reach(spool, tmp_path / "job")
+
+    assert took < 5  # what it takes is in docs/hosts.md; this machine may be busy
 
 
 def test_a_worker_of_another_pid_namespace_is_not_dead_because_its_pid_is_not_here(

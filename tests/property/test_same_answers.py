@@ -153,9 +153,9 @@ class SameAnswers(RuleBasedStateMachine):
     def finish(self, claim: Claimed, result: Any) -> None:
         self.ask("finish_job", claim["id"], claim["retries"], result)
 
-    @rule(claim=consumes(attempts), result=RESULTS)
-    def fail(self, claim: Claimed, result: Any) -> None:
-        self.ask("fail_job", claim["id"], claim["retries"], result)
+    @rule(claim=consumes(attempts), result=RESULTS, final=st.booleans())
+    def fail(self, claim: Claimed, result: Any, final: bool) -> None:
+        self.ask("fail_job", claim["id"], claim["retries"], result, final=final)
 
     @rule(claim=consumes(attempts), off=st.sampled_from([0, 0, 0, 1]))
     def give_back(self, claim: Claimed, off: int) -> None:

@@ -7,12 +7,13 @@ import os
 import random
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from spoolq import Job, current_job
+from spoolq import Cancel, Job, current_job
 from spoolq.runners import Outcome
 from spoolq.runners.output import FORMAT
 from tests.runners.functions import Stage
@@ -298,6 +299,29 @@ def test_a_task_learns_that_its_claim_is_gone(stage: Stage) -> None:
 
     outcome = stage.run(stage.add(work, context=True))
     assert (outcome.ok, outcome.result["type"]) == (False, "Cancel")
+
+
+@pytest.mark.parametrize(("error", "final"), [(Cancel("no use"), True), (OSError("later"), False)])
+def test_a_task_that_cancels_itself_gives_up_its_attempts(
+    stage: Stage, error: Exception, final: bool
+) -> None:
+    def work() -> None:
+        raise error
+
+    assert stage.run(stage.add(work)).final is final
+
+
+def test_a_job_out_of_time_keeps_its_attempts_also_when_it_ends_in_order(
+    processes: Stage,
+) -> None:
+    def work(job: Job) -> None:
+        while True:
+            job.check_cancelled()
+            threading.Event().wait(0.01)
+
+    outcome = processes.run(processes.add(work, context=True), timeout=0.1)
+
+    assert (outcome.result["type"], outcome.final) == ("Timeout", False)
 
 
 def test_a_task_that_asks_may_end_in_order_when_it_is_sent_term(

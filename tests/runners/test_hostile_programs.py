@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import pytest
 from spoolq.runners.deadline import GRACE
 from tests.runners.programs import Programs, alive
 from tests.support import FakeClock, wait_for
+from tests.support.ways import open_the_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -321,10 +321,7 @@ def test_root_runs_the_jobs_of_a_spool_as_its_owner(programs: Programs, tmp_path
     programs.add("who", 'id -u; id -g; echo "$HOME"; touch mine; echo 1 >"$SPOOLQ_RESULT_FILE"')
     for path in (tmp_path, *tmp_path.rglob("*")):
         os.chown(path, 12345, 23456)
-    # pytest makes the directories above for root alone.
-    for above in (tmp_path.parent, tmp_path.parent.parent, tmp_path.parent.parent.parent):
-        if stat.S_IMODE(above.stat().st_mode) == 0o700:
-            above.chmod(0o711)
+    open_the_way(tmp_path.parent)
 
     outcome = programs.run("who")
 

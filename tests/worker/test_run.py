@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from spoolq import Job, Spool, Worker
+from spoolq import Job, Spool, Worker, current_job
 from spoolq.clock import SystemClock
 from spoolq.errors import InvalidValue, SpoolUnavailable
 from spoolq.loop.crew import Crew
@@ -442,6 +442,37 @@ def test_what_does_not_end_within_the_grace_is_given_back(
     gate.open()
     spool.worker().run(BURST)
     assert info(job).state == "finished"
+
+
+@pytest.mark.parametrize(
+    ("told", "state", "attempts"),
+    [("cancelled", "failed", 1), ("to make way for the end of the worker", "inactive", 2)],
+)
+def test_a_task_that_ends_when_it_is_told_to_has_attempts_left_only_if_it_was_not_cancelled(
+    file_spool: Spool, tmp_path: Path, running: Running, told: str, state: State, attempts: int
+) -> None:
+    ready = tmp_path / "ready"
+
+    def work() -> None:
+        while True:
+            job = current_job()
+            assert job is not None
+            job.check_cancelled()
+            ready.touch()
+            time.sleep(0.005)
+
+    file_spool.add_task("work", work)
+    job = file_spool.enqueue("work", attempts=3)
+    worker = running(file_spool, Terms(grace=0, release=False), command_interval=0.01)
+    wait_for(ready.exists)
+
+    if told == "cancelled":
+        file_spool.broadcast("kill", ["TERM", job.id])
+    else:
+        worker.stop()
+
+    wait_for(lambda: info(job).state == state)
+    assert info(job).attempts == attempts
 
 
 def test_what_ends_well_within_the_grace_is_finished(
