@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spoolq.backend import Backend
-    from spoolq.errors import Cancel, JobFailed, JobRemoved, SpoolError
+    from spoolq.errors import Cancel, JobFailed, JobRemoved, Retry, Snooze, SpoolError
     from spoolq.job import Job, current_job
     from spoolq.model import JobInfo
     from spoolq.spool import Spool
@@ -20,6 +20,8 @@ __all__ = [
     "JobFailed",
     "JobInfo",
     "JobRemoved",
+    "Retry",
+    "Snooze",
     "Spool",
     "SpoolError",
     "Worker",
@@ -34,6 +36,8 @@ _HOMES = {
     "JobFailed": "spoolq.errors",
     "JobInfo": "spoolq.model",
     "JobRemoved": "spoolq.errors",
+    "Retry": "spoolq.errors",
+    "Snooze": "spoolq.errors",
     "Spool": "spoolq.spool",
     "SpoolError": "spoolq.errors",
     "Worker": "spoolq.worker",

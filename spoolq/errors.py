@@ -14,7 +14,8 @@
 
 Losing a race is never an error: it is a return value (`False`, `None`).
 
-Beside them Cancel, which is no error of ours: a task raises it to end.
+Beside them Retry, Snooze and Cancel, which are no errors of ours: a task raises them to say how
+its attempt is to end.
 """
 
 from __future__ import annotations
@@ -106,6 +107,27 @@ class UnsafeSpool(SpoolUnavailable):
 
 class SpoolFull(SpoolUnavailable):
     """Too little space is left to take in new work; running jobs can still end."""
+
+
+class Retry(Exception):
+    """Raised in a task that wants to be tried again: it uses an attempt, as a failure does.
+
+    `delay` is how many seconds later; None leaves that to the backoff. Without an attempt left the
+    job fails, with `reason`.
+    """
+
+    def __init__(self, reason: str = "the task asked to be tried again", *, delay: Any = None):
+        super().__init__(reason)
+        self.delay = delay
+
+
+class Snooze(Exception):
+    """Raised in a task that cannot do anything yet: its job is inactive again for `delay` seconds
+    (or a timedelta), and no attempt was used."""
+
+    def __init__(self, delay: Any) -> None:
+        super().__init__(delay)
+        self.delay = delay
 
 
 class Cancel(Exception):

@@ -22,7 +22,15 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, cast
 
 from spoolq.clock import SystemClock
-from spoolq.errors import Cancel, InvalidType, InvalidValue, SpoolError, SpoolUnavailable
+from spoolq.errors import (
+    Cancel,
+    InvalidType,
+    InvalidValue,
+    Retry,
+    Snooze,
+    SpoolError,
+    SpoolUnavailable,
+)
 from spoolq.events import Emitter
 from spoolq.model import JSON, UNKNOWN_ERROR, JobInfo
 from spoolq.runners import Outcome, describe
@@ -366,9 +374,12 @@ class Job(Emitter, Generic[R]):
         try:
             value = self._call()
         except BaseException as error:
-            self.fail(error)
-            if isinstance(error, Exception):
-                return error
+            failure = self._put_off(error)
+            if failure is None:
+                return None
+            self.fail(failure)
+            if isinstance(failure, Exception):
+                return failure
             raise
         if not self._resolved:
             self._commit(Outcome(True, value))
@@ -513,7 +524,7 @@ class Job(Emitter, Generic[R]):
         try:
             outcome = Outcome(True, self._call())
         except Exception as error:  # noqa: BLE001  # whatever a task raises is its failure
-            outcome = _failure(error)
+            outcome = self._failure(error)
         self.emit("cleanup")
         return replace(outcome, settled=True) if self._resolved else outcome
 
@@ -523,9 +534,30 @@ class Job(Emitter, Generic[R]):
         try:
             outcome = Outcome(True, await self.acall())
         except Exception as error:  # noqa: BLE001  # whatever a task raises is its failure
-            outcome = _failure(error)
+            outcome = self._failure(error)
         self.emit("cleanup")
         return replace(outcome, settled=True) if self._resolved else outcome
+
+    def _failure(self, error: Exception) -> Outcome:
+        failure = self._put_off(error)
+        if failure is None:
+            return Outcome(False, settled=True)
+        return Outcome(False, describe(failure), final=isinstance(failure, Cancel))
+
+    def _put_off(self, error: BaseException) -> BaseException | None:
+        """Do as a task asks that raised Snooze or Retry; else with what it has to fail."""
+        if not isinstance(error, Snooze | Retry) or error.delay is None:
+            return error
+        attempts = None
+        if isinstance(error, Retry):
+            info = self.info()
+            if info is None or info.attempts <= 1:
+                return error
+            attempts = info.attempts - 1
+        try:
+            return None if self.retry(delay=error.delay, attempts=attempts) else error
+        except (InvalidType, InvalidValue) as wrong:
+            return wrong
 
     def _start_program(self) -> Run:
         of = self if self._holder is not None else self.info() or self
@@ -628,10 +660,6 @@ class _Asked:
 def wait_seconds(timeout: Seconds | None) -> float | None:
     """How long to wait, in seconds; None: without end. Raises InvalidType, InvalidValue."""
     return None if timeout is None else check_seconds(timeout, "timeout")
-
-
-def _failure(error: Exception) -> Outcome:
-    return Outcome(False, describe(error), final=isinstance(error, Cancel))
 
 
 def _signal_number(signal: int | str) -> int:
