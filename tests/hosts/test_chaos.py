@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from spoolq.files.store import FileBackend
 from tests.hosts.chaos import Books, reported
 from tests.hosts.namespaces import REPOSITORY, needs_namespaces, on_host
 from tests.hosts.work import ATTEMPTS, all_jobs, no_backoff, open_at
-from tests.support import wait_for
-from tests.support.checker import check_spool, repair_twice
-from tests.support.fuse import Faults, hosts, needs_fuse
+from tests.support import wait_for, wait_for_progress
+from tests.support.checker import check_spool, let_trash_come_of_age, repair_twice
+from tests.support.fuse import Faults, Mount, hosts, needs_fuse
 
 pytestmark = needs_namespaces
 
@@ -57,6 +57,7 @@ def chaos(
     pause: float,
     workers: int = 2,
     clocks: int = 2,
+    settled: Sequence[Mount] = (),
 ) -> dict[str, object]:
     """Let it happen, then balance the books. Its figures."""
     diary = directory / "diary"
@@ -80,20 +81,22 @@ def chaos(
     with ExitStack() as stack:
         running = [stack.enter_context(host(one)) for one in told]
 
-        def done() -> bool:
-            return bool(files.stats()["finished_jobs"] == jobs)
+        def finished_jobs() -> int:
+            return int(files.stats()["finished_jobs"])
 
         ended = began + seconds
         wait_for(lambda: time.monotonic() >= ended, seconds + 5)
-        finished = files.stats()["finished_jobs"]
+        finished = finished_jobs()
         (directory / "calm").touch()
-        wait_for(done, 300)
+        wait_for_progress(finished_jobs, jobs)
         took = time.monotonic() - began
         (directory / "stop").touch()
         struck: Counter[str] = Counter()
         for process in running:
             said, _ = process.communicate(timeout=60)
             struck += Counter(json.loads(said))
+    for mount in settled:
+        mount.settle()
     return {
         **check(files, server, acked, diary),
         "finished in the chaos": finished,
@@ -105,6 +108,7 @@ def chaos(
 def check(files: FileBackend, server: Path, acked: list[int], diary: Path) -> dict[str, object]:
     """None lost, none finished twice, effects within attempts, every overlap reported."""
     files.missing_after = 0.1  # nobody is left: what did not unregister is dead
+    let_trash_come_of_age(str(server))
     repair_twice(files.repair, files.repair, str(server))
     check_spool(str(server), acked=acked)
     books, rows = Books(diary), {job.id: job for job in all_jobs(files)}
@@ -174,5 +178,6 @@ def test_half_a_minute_of_chaos_over_5000_jobs_on_two_bad_mounts(tmp_path: Path)
             seconds=30,
             missing_after=4,
             pause=0.5,
+            settled=mounts,
         )
     print(figures)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from spoolq.errors import SpoolUnavailable
 from spoolq.files.store import FileBackend
 from spoolq.model import JobInfo
-from tests.support.checker import check_spool, repair_twice
+from tests.support.checker import check_spool, let_trash_come_of_age, repair_twice
 
 T = TypeVar("T")
 
@@ -96,6 +96,7 @@ def check_books(
     files: FileBackend, acked: Iterable[int], accepted: Iterable[Iterable[int]], diary: Path
 ) -> Counter[str]:
     """None lost, none finished twice, no effect without an attempt; how many ended how."""
+    let_trash_come_of_age(files.root)
     repair_twice(files.repair, files.repair, files.root)
     check_spool(files.root, acked=acked)
     jobs = {job.id: job for job in all_jobs(files)}

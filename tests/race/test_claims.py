@@ -13,7 +13,7 @@ from spoolq.files.store import FileBackend
 from tests.race.conftest import OpenSpool
 from tests.race.crowd import Child, at_once, flat
 from tests.support import claim, drain, info, wait_for
-from tests.support.checker import check_spool, repair_twice
+from tests.support.checker import check_spool, let_trash_come_of_age, repair_twice
 
 
 def finish_all(files: FileBackend) -> list[list[int]]:
@@ -313,6 +313,7 @@ def test_workers_that_are_killed_while_others_repair_lose_and_double_nothing(
     assert len(lost) == 45
     assert {(job.retries, job.attempts, len(job.history)) for job in lost} == {(1, 2, 1)}
     assert files.list_workers().total == 0
+    let_trash_come_of_age(str(root))
     repair_twice(files.repair, open_spool().repair, str(root))
     check_spool(str(root), acked=ids)
 

@@ -20,7 +20,7 @@ from spoolq.files.store import FileBackend
 from tests.race.conftest import OpenSpool
 from tests.race.crowd import Child, flat
 from tests.support import wait_for
-from tests.support.checker import check_spool, repair_twice
+from tests.support.checker import check_spool, let_trash_come_of_age, repair_twice
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -75,6 +75,7 @@ def check_after(files: FileBackend, other: FileBackend, ids: list[int], ran: Cou
     assert {job.id for job in jobs if job.state == "finished"} <= ran.keys()
     stats = files.stats()
     assert (stats["finished_jobs"], stats["failed_jobs"]) == (states["finished"], states["failed"])
+    let_trash_come_of_age(files.root)
     repair_twice(files.repair, other.repair, files.root)
     check_spool(files.root, acked=ids)
 

@@ -3,7 +3,7 @@
 from spoolq.testing import FakeClock
 from tests.support.jobs import claim, drain, failed_job, finished_job, info, job_in, lookup
 from tests.support.names import ODD_NAMES
-from tests.support.waiting import wait_for
+from tests.support.waiting import wait_for, wait_for_progress
 
 __all__ = [
     "ODD_NAMES",
@@ -16,4 +16,5 @@ __all__ = [
     "job_in",
     "lookup",
     "wait_for",
+    "wait_for_progress",
 ]

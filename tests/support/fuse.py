@@ -101,6 +101,14 @@ class Mount:
         new.write_text(json.dumps(asdict(faults)))
         new.rename(self._control)
 
+    def settle(self) -> None:
+        """Return when every call that was to be executed late has been."""
+        pattern = f"{self._control.name}.late.*"
+        deadline = time.monotonic() + 30
+        while list(self._control.parent.glob(pattern)):
+            assert time.monotonic() < deadline, "a call is still to be executed"
+            threading.Event().wait(0.01)
+
     @property
     def pid(self) -> int:
         """The process that serves it: stop it, and every call hangs."""
@@ -278,7 +286,7 @@ def _serve(backing: str, point: str, control: str, caches: Caches) -> None:
                 raise OSError(fails, os.strerror(fails))
             hit = call in LOST and call != "create"
             if hit and faults.late and self._random.random() < faults.late:
-                threading.Timer(faults.late_by, _quietly, (act, *real)).start()
+                self._execute_late(faults.late_by, act, real)
                 raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
             answer = act(*real)
             if hit and faults.lost and self._random.random() < faults.lost:
@@ -288,6 +296,16 @@ def _serve(backing: str, point: str, control: str, caches: Caches) -> None:
             for path in paths:  # a client believes in its own changes
                 self._listed.pop(os.path.dirname(path), None)
             return answer
+
+        def _execute_late(self, by: float, act: Callable[..., Any], real: list[str]) -> None:
+            pending = Path(f"{control}.late.{time.monotonic_ns()}.{threading.get_ident()}")
+            pending.touch()
+
+            def execute() -> None:
+                _quietly(act, *real)
+                pending.unlink()
+
+            threading.Timer(by, execute).start()
 
         def _counted(self, call: str, faults: Faults) -> tuple[int, int]:
             """What this very call is to fail with, before or after it is done; 0: it is not."""
