@@ -3,8 +3,8 @@
     jobs        enqueue enqueue_many dequeue finish_job finish_jobs fail_job retry_job
                 auto_retry_job release_job remove_job note list_jobs
     workers     register_worker unregister_worker list_workers broadcast receive
-    locks       lock acquire_lock unlock list_locks
-    upkeep      repair reset stats history
+    locks       lock acquire_lock renew_lock unlock list_locks
+    upkeep      repair reset stats history queues now
     for long    attend rescue doorbell reload
     schedules   in `ScheduleBackend`
 
@@ -273,6 +273,13 @@ class Backend(ABC):
         """
 
     @abstractmethod
+    def renew_lock(self, name: str, id: int, duration: float) -> bool:
+        """Let the hold `id` last for `duration` seconds from now.
+
+        False when it is not held any more: then somebody else may have the lock.
+        """
+
+    @abstractmethod
     def unlock(self, name: str, *, id: int | None = None) -> bool:
         """Release the hold that expires soonest [178], or exactly the hold `id`.
 
@@ -317,6 +324,17 @@ class Backend(ABC):
 
         24 hours, oldest first; the last one's epoch is now.
         """
+
+    @abstractmethod
+    def queues(self) -> dict[str, dict[str, int]]:
+        """By name, for queues with inactive jobs: how many are "ready", "delayed", "blocked".
+
+        A job counts as blocked as long as nobody has noticed that its parents are done.
+        """
+
+    @abstractmethod
+    def now(self) -> float:
+        """What time it is by the spool's clock: all its times are on it."""
 
     # -- for a worker that stays -----------------------------------------------------------------
 

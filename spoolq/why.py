@@ -182,7 +182,7 @@ def _about_queue(job: JobInfo, scene: Scene) -> list[Reason]:
     if job.queue not in scene.paused:
         return []
     said = scene.paused[job.queue]
-    text = f"queue {job.queue} is paused" + (f": {said}" if said else "")
+    text = f"queue {job.queue} paused" + (f": {said}" if said else "")
     return [Reason("queue-paused", text, {"queue": job.queue, "said": said})]
 
 

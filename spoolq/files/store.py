@@ -653,6 +653,11 @@ class FileBackend(Backend):
         with self._lock:
             return self._locks.acquire(_string(name, "name"), seconds, limit, worker, self._now())
 
+    def renew_lock(self, name: str, id: int, duration: float) -> bool:
+        seconds = check_seconds(duration, "duration")
+        with self._lock:
+            return self._locks.renew(_string(name, "name"), check_id(id), seconds, self._now())
+
     def unlock(self, name: str, *, id: int | None = None) -> bool:
         with self._lock:
             return self._locks.release(_string(name, "name"), id, self._now())
@@ -759,6 +764,35 @@ class FileBackend(Backend):
     def history(self) -> dict[str, JSON]:
         with self._lock:
             return {"daily": self._census.history(self._now())}
+
+    def queues(self) -> dict[str, dict[str, int]]:
+        with self._lock:
+            self._look_in()
+            counted = self._census.count_queues(self._now())
+            return {
+                self._queue_name(queue): views
+                for queue, views in counted.items()
+                if any(views.values())
+            }
+
+    def _queue_name(self, encoded: str) -> str:
+        """A long name is not in its directory's name: one of its jobs tells."""
+        name = names.decode(encoded)
+        if name is not None:
+            return name
+        found = next(iter(self._catalog.walk(_INACTIVE, queues={encoded})), None)
+        record = self._settler.read(found) if found else None
+        return str(record["queue"]) if record else encoded
+
+    def now(self) -> float:
+        with self._lock:
+            return self._now()
+
+    def path_of(self, id: Any) -> str | None:
+        """The file of a job as it is now; None when there is none."""
+        with self._lock:
+            found = self._catalog.find(check_id(id))
+            return None if found is None else found.token.path
 
 
 def _claimed(record: Record) -> Claimed:

@@ -55,7 +55,7 @@ def test_a_job_that_nothing_keeps_should_start_any_moment(
         ({"expires": NOW - 1}, "expired", "expired"),
         ({"queue": "gpu"}, "no-worker", "no worker serves gpu"),
         ({"id": 40}, "held", "held"),
-        ({"queue": "mail"}, "queue-paused", "queue mail is paused: disk full"),
+        ({"queue": "mail"}, "queue-paused", "queue mail paused: disk full"),
     ],
 )
 def test_what_a_job_itself_says(
