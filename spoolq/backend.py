@@ -2,7 +2,7 @@
 
     jobs        enqueue enqueue_many dequeue finish_job finish_jobs fail_job retry_job
                 auto_retry_job release_job remove_job note list_jobs
-    workers     register_worker unregister_worker list_workers broadcast receive
+    workers     register_worker unregister_worker list_workers broadcast receive unread
     locks       lock acquire_lock renew_lock unlock list_locks
     upkeep      repair reset stats history queues now
     for long    attend rescue doorbell reload
@@ -252,6 +252,10 @@ class Backend(ABC):
     @abstractmethod
     def receive(self, worker_id: int) -> list[list[JSON]]:
         """Take everything out of a worker's inbox: [[command, *args], …], each once, in order."""
+
+    @abstractmethod
+    def unread(self, worker_id: int) -> int:
+        """How many commands a worker has been sent and has not taken out of its inbox yet."""
 
     # -- locks -----------------------------------------------------------------------------------
 

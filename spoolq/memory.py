@@ -462,6 +462,10 @@ class MemoryBackend(Backend):
             messages, self._inboxes[worker] = self._inboxes[worker], []
             return messages
 
+    def unread(self, worker_id: int) -> int:
+        with self._lock:
+            return len(self._inboxes.get(check_id(worker_id, "worker"), ()))
+
     # -- locks -----------------------------------------------------------------------------------
 
     def acquire_lock(

@@ -37,7 +37,7 @@ FLOORS: Final = (
     ("spoolq.tasks", "spoolq.performing", "spoolq.worker"),
     ("spoolq.spool",),
     ("spoolq",),
-    ("spoolq.process",),
+    ("spoolq.process", "spoolq.doctor"),
     ("spoolq.cli",),
     ("spoolq.__main__",),
 )

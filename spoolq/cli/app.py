@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from spoolq.cli import enqueueing, installing, looking, performing, steering, working
+from spoolq.cli import (
+    counting,
+    enqueueing,
+    examining,
+    installing,
+    listing,
+    locking,
+    looking,
+    performing,
+    showing,
+    steering,
+    waiting,
+    working,
+)
 from spoolq.cli.context import Opened
 from spoolq.cli.exits import USAGE
+from spoolq.cli.formats import terminal_width
+from spoolq.selection import Selection
 
 app = typer.Typer(
     name="spoolq",
@@ -64,9 +80,24 @@ def before_the_verb(
         os.environ["SPOOLQ_DEBUG"] = "1"
     context.obj = Opened(root, durability)
     if context.invoked_subcommand is None:
+        if sys.stdout.isatty():
+            status(context.obj)
+            return
         typer.echo(context.get_help(), err=True)
         raise typer.Exit(USAGE)
 
 
-for _group in (enqueueing, performing, working, looking, steering, installing):
+def status(spool: Opened) -> None:
+    """What a bare `spoolq` shows to people: the queues, and what is not done."""
+    overview = counting.Overview(spool.spool.backend, spool.spool.stats())
+    if overview.queues:
+        print("\n".join([*overview.table(terminal_width()), ""]))
+    listing.show(spool, Selection(), "table")
+
+
+_GROUPS = (
+    *(enqueueing, performing, working, listing, showing, looking, waiting, counting),
+    *(steering, locking, examining, installing),
+)
+for _group in _GROUPS:
     _group.add_to(app)

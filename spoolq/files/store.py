@@ -642,6 +642,10 @@ class FileBackend(Backend):
         with self._lock:
             return self._registry.receive(check_id(worker_id, "worker id"))
 
+    def unread(self, worker_id: int) -> int:
+        with self._lock:
+            return self._registry.unread(check_id(worker_id, "worker id"))
+
     # -- locks -----------------------------------------------------------------------------------
 
     def acquire_lock(
