@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import chain
+from functools import cache, cached_property
 from typing import Final
 
 from spoolq.backend import Backend
 from spoolq.errors import UnknownJob
 from spoolq.model import JobInfo, WorkerInfo
+from spoolq.runners.names import executable_tasks
 from spoolq.selection import Selection, did_you_mean
 from spoolq.why import AHEAD, Reason, Scene, View, reason, reasons, view
 
@@ -44,17 +44,30 @@ class Found:
     def scene(self) -> Scene:
         """What the reasons are decided from: read when the first one is asked for."""
         backend = self.backend
-        waiting = [job for job in self.jobs if job.state == "inactive"]
-        queues = list(dict.fromkeys(job.queue for job in waiting))
+        waiting = any(job.state == "inactive" for job in self.jobs)
         return Scene(
             parents=self.parents,
             workers=workers(backend),
             active=backend.list_jobs(0, _EVERY, states=["active"]).rows if waiting else (),
-            ready=list(chain.from_iterable(_ready(backend, queue, waiting) for queue in queues)),
+            ready=cache(self._ready),
             executables=_executables(backend),
             missing_after=backend.missing_after,
             writable=_is_writable(backend),
         )
+
+    def _ready(self, queue: str) -> list[tuple[int, int]]:
+        """What may run in a queue, in the order in which it will, as far as it was looked at."""
+        mine = {job.id: job for job in self.jobs if job.queue == queue}
+        ready = [job for job in mine.values() if self.view(job) == "ready"]
+        # Most often the listing has all of them; else as many again are read as are counted.
+        if len(ready) < self.backend.queues().get(queue, {}).get("ready", 0):
+            rows: list[JobInfo] = self.backend.list_jobs(
+                0, AHEAD, states=["inactive"], queues=[queue]
+            ).rows
+            others = [job for job in rows if job.id not in mine]
+            parents = _parents(self.backend, others, {})
+            ready += [job for job in others if view(job, parents) == "ready"]
+        return sorted((-job.priority, job.id) for job in ready)
 
 
 def find(
@@ -179,21 +192,10 @@ def _parents(
     return here | {job.id: job for job in _rows(backend, wanted - known.keys() - here.keys())}
 
 
-def _ready(backend: Backend, queue: str, asked: list[JobInfo]) -> list[JobInfo]:
-    """What may run in a queue, as far as it can stand before one of these jobs."""
-    rows: list[JobInfo] = backend.list_jobs(0, AHEAD, states=["inactive"], queues=[queue]).rows
-    there = {job.id: job for job in [*rows, *(job for job in asked if job.queue == queue)]}
-    jobs = [*there.values()]
-    parents = _parents(backend, jobs, {})
-    return [job for job in jobs if view(job, parents) == "ready"]
-
-
 def _executables(backend: Backend) -> frozenset[str]:
     root = getattr(backend, "root", None)
     if root is None:
         return frozenset()
-    from spoolq.runners.executable import executable_tasks  # file spools only
-
     return frozenset(executable_tasks(root))
 
 

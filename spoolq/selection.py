@@ -11,11 +11,9 @@ Pure: `parse` makes a Selection of words, `matches` judges one job; `lookup` rea
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Final
 
 from spoolq.errors import InvalidValue
@@ -110,6 +108,8 @@ def parse(words: Iterable[str]) -> Selection:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'failed'?`, or nothing when nothing comes close."""
+    import difflib  # for who has made a mistake
+
     close = difflib.get_close_matches(word, [*known], n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
@@ -183,7 +183,11 @@ def _has_note(job: JobInfo, value: str) -> bool:
 
 
 def _fits(name: str, pattern: str) -> bool:
-    return name == pattern or (_is_pattern(pattern) and fnmatchcase(name, pattern))
+    if name == pattern or not _is_pattern(pattern):
+        return name == pattern
+    from fnmatch import fnmatchcase  # 2 ms, for who has a pattern
+
+    return fnmatchcase(name, pattern)
 
 
 def _is_pattern(text: str) -> bool:

@@ -12,7 +12,8 @@ Pure: a Scene holds what was seen of the spool, `reasons` says what follows from
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -47,8 +48,9 @@ class Scene:
     """The parents that still exist, of every job that is asked about."""
     workers: Sequence[WorkerInfo] = ()
     active: Sequence[JobInfo] = ()
-    ready: Sequence[JobInfo] = ()
-    """What waits for a worker, in the queues of the jobs that are asked about."""
+    ready: Callable[[str], Sequence[tuple[int, int]]] = lambda _: ()
+    """Of the jobs of a queue that wait for a worker (-priority, id), sorted: asked only for a job
+    that nothing else keeps."""
     executables: frozenset[str] = frozenset()
     missing_after: float = MISSING_AFTER
     writable: bool = True
@@ -130,6 +132,8 @@ def age(seconds: float) -> str:
 
 def _blocking(job: JobInfo, parents: Mapping[int, JobInfo]) -> list[JobInfo]:
     """The parents a job waits for; one that was removed counts as done."""
+    if not job.parents:
+        return []
     there = [parents[id_] for id_ in dict.fromkeys(job.parents) if id_ in parents]
     return [parent for parent in there if parent_blocks(parent.state, lax=job.lax)]
 
@@ -233,12 +237,7 @@ def _running_of(worker: WorkerInfo, task: str, scene: Scene) -> int:
 
 
 def _order(job: JobInfo, scene: Scene) -> Reason:
-    mine = (-job.priority, job.id)
-    ahead = sum(
-        1
-        for other in scene.ready
-        if other.queue == job.queue and (-other.priority, other.id) < mine
-    )
+    ahead = bisect_left(scene.ready(job.queue), (-job.priority, job.id))
     if not ahead:
         return Reason("none", "should start any moment")
     number = str(ahead) if ahead < AHEAD else f"{AHEAD} or more"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import unicodedata
 from dataclasses import asdict
@@ -17,6 +18,7 @@ TIMES: Final = (
 )
 HIDDEN: Final = "hidden, use --show-env"
 
+_BARE: Final = re.compile(r"[\w@%+=:,./-]+", re.ASCII)  # most words, known at one look
 _HARMFUL: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 
 
@@ -108,6 +110,8 @@ def _escape_character(char: str, *, lines: bool) -> str:
 
 
 def _quote(word: str) -> str:
+    if _BARE.fullmatch(word):
+        return word
     plain = escape(word)
     if word and plain == word and not set(word) & set(" '\"\\$`&|;<>()*?[]#~!{}"):
         return word

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 GAP: Final = "  "
 EXTRA: Final = 5  # a rank: what goes before anything else is cut
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """One column of a table on a terminal."""
 
     name: str

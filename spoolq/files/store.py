@@ -483,7 +483,13 @@ class FileBackend(Backend):
             self._look_in()
             now = self._now()
             rows = list(islice(self._matching(wanted, now), offset, offset + limit))
-            infos = [info for found, record in rows if (info := self._info(found, record, now))]
+            # One listing a bucket instead of one a job: few jobs have children.
+            parents = set(self._families.with_children([found.name.id for found, _ in rows]))
+            infos = [
+                info
+                for found, record in rows
+                if (info := self._info(found, record, now, found.name.id in parents))
+            ]
         return Page("jobs", infos, lambda: self._count(wanted, now))
 
     def _matching(self, wanted: _Filter, now: float) -> Iterator[tuple[Found, Record | None]]:
@@ -523,7 +529,9 @@ class FileBackend(Backend):
             return sum(1 for _ in self._catalog.active())
         return self._census.count(state)
 
-    def _info(self, found: Found, record: Record | None, now: float) -> JobInfo | None:
+    def _info(
+        self, found: Found, record: Record | None, now: float, has_children: bool
+    ) -> JobInfo | None:
         """A job as callers see it; None when it has just gone."""
         if record is None:
             record = self._settler.read(found)
@@ -550,7 +558,7 @@ class FileBackend(Backend):
             retried=record["retried"],
             lax=record["lax"],
             parents=record["parents"],
-            children=self._families.children(record["id"]),
+            children=self._families.children(record["id"]) if has_children else [],
             notes=record["notes"],
             result=record["result"],
             worker=record["worker"],

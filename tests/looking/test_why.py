@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from spoolq.why import CODES, Reason, Scene, age, reason, reasons, view
+from spoolq.why import AHEAD, CODES, Reason, Scene, age, reason, reasons, view
 from tests.looking.conftest import NOW, MakeJob, MakeWorker
 
 
@@ -138,10 +138,15 @@ def test_busy_slots_keep_a_job_unless_its_priority_may_use_a_spare_one(
 def test_jobs_ahead_are_those_of_its_queue_that_go_first(
     job: MakeJob, some_worker: MakeWorker
 ) -> None:
-    ready = [job(id=1), job(id=2, priority=-1), job(id=30, priority=1), job(id=3, queue="b")]
-    scene = Scene(workers=[some_worker()], ready=[*ready, job()])
+    ready = {"default": [(-1, 30), (0, 1), (0, 17), (1, 2)], "b": [(0, 3)]}
+    scene = Scene(workers=[some_worker()], ready=lambda queue: ready[queue])
 
     assert reason(job(), scene).text == "2 jobs ahead"
+    assert reason(job(id=1), scene).text == "1 job ahead"
+    assert reason(job(id=30, priority=1), scene).code == "none"
+    many = [(0, number) for number in range(1, AHEAD + 1)]
+    crowded = Scene(workers=[some_worker()], ready=lambda _: many)
+    assert reason(job(id=5000), crowded).text == "1000 or more jobs ahead"
 
 
 def test_why_has_all_of_them_and_a_table_the_first(job: MakeJob, some_worker: MakeWorker) -> None:
