@@ -12,7 +12,7 @@ from spoolq.backend import Backend
 from spoolq.cli import options
 from spoolq.cli.context import Opened, opened
 from spoolq.cli.formats import Listing, NoHeader, Output, chosen, hint, terminal_width
-from spoolq.cli.output import escape, iso, print_json
+from spoolq.cli.output import digits, escape, iso, print_json
 from spoolq.cli.tables import Column, table
 from spoolq.lookup import workers as all_workers
 from spoolq.model import JSON, JobInfo, WorkerInfo
@@ -147,7 +147,7 @@ class Overview:
         rows = [
             [
                 escape(queue),
-                *(_digits(counts[name]) for name in _COUNTS),
+                *(digits(counts[name]) for name in _COUNTS),
                 "" if self.oldest[queue] is None else age(self.oldest[queue] or 0),
                 self._rate(queue),
             ]
@@ -158,7 +158,7 @@ class Overview:
         waited = [seconds for seconds in self.oldest.values() if seconds is not None]
         last = age(max(waited)) if waited else ""
         rate = " " * 10 + f"{_per_minute(sum(self.minutes(None))):>10}"
-        rows.append(["total", *(_digits(total[name]) for name in _COUNTS), last, rate])
+        rows.append(["total", *(digits(total[name]) for name in _COUNTS), last, rate])
         return table(columns, rows, width)
 
     def _rate(self, queue: str) -> str:
@@ -196,9 +196,9 @@ def _shown(spool: Opened, overview: Overview) -> list[str]:
 def _summary(overview: Overview) -> list[str]:
     finished, failed = overview.finished_a_day, overview.failed_a_day
     share = 100 * failed / max(1, finished + failed)
-    day = f"{_digits(finished)} finished   {_digits(failed)} failed ({share:.2f} %)"
+    day = f"{digits(finished)} finished   {digits(failed)} failed ({share:.2f} %)"
     ran = [
-        job.finished - job.started
+        max(0.0, job.finished - job.started)  # a name has microseconds, a record has all of it
         for job in overview.ended
         if job.finished is not None and job.started is not None
     ]
@@ -303,7 +303,3 @@ def _queues(worker: WorkerInfo) -> list[str]:
 
 def _per_minute(ten_minutes: int) -> str:
     return f"{ten_minutes / 10:.0f}/min" if ten_minutes >= 10 else f"{ten_minutes}/10min"
-
-
-def _digits(number: int) -> str:
-    return f"{number:,}".replace(",", " ")

@@ -12,7 +12,7 @@ import typer
 from spoolq.cli import options
 from spoolq.cli.context import opened
 from spoolq.cli.exits import NO, UNUSABLE, Refused
-from spoolq.cli.output import escape, print_json
+from spoolq.cli.output import escape, many, print_json
 
 _SIGNS: Final = {"ok": "✓", "warning": "!", "problem": "✗"}
 
@@ -56,7 +56,7 @@ def doctor(
                 if one.fix:
                     print(f"      fix: {escape(one.fix)}")
         print(f"{'python':<12} {platform.python_version()}  {_versions()}")
-        print(f"\n{_many(problems, 'problem')}, {_many(warnings, 'warning')}")
+        print(f"\n{many(problems, 'problem')}, {many(warnings, 'warning')}")
     if problems:
         raise typer.Exit(NO)
 
@@ -65,7 +65,3 @@ def _versions() -> str:
     from importlib.metadata import version
 
     return "  ".join(f"{name} {version(name)}" for name in ("spoolq", "typer"))
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -13,7 +13,7 @@ from spoolq.cli import options
 from spoolq.cli.context import Opened, opened
 from spoolq.cli.exits import NO
 from spoolq.cli.formats import Listing, NoHeader, Output, chosen, hint, hints
-from spoolq.cli.output import compact, escape, iso, job_json, print_json, words
+from spoolq.cli.output import compact, digits, escape, iso, job_json, print_json, words
 from spoolq.cli.selecting import Selectors, selection, some_jobs
 from spoolq.cli.tables import Column
 from spoolq.lookup import Found, find
@@ -294,13 +294,17 @@ def _say_what_is_missing(
     shown = len(found.jobs)
     parts = [f"{shown} of {shown} shown"]
     if limit is not None and shown == limit:
-        parts = [f"{shown} of {grouped_digits(_count(asked_of, asked))} shown (-l N)"]
-    if hidden and (finished := backend.list_jobs(0, 0, states=["finished"]).total):
-        parts.append(f"{grouped_digits(finished)} finished not shown (-a)")
+        parts = [f"{shown} of {digits(_count(asked_of, asked))} shown (-l N)"]
+    if hidden and not asked.words.keys() - {"state"}:
+        failed = sum(job.state == "failed" for job in found.jobs)
+        totals = {
+            "finished": backend.list_jobs(0, 0, states=["finished"]).total,
+            "old failed": backend.list_jobs(0, 0, states=["failed"]).total - failed,
+        }
+        # What a limit leaves out has been said.
+        left_out = {name: n for name, n in totals.items() if n and shown != limit}
+        if left_out:
+            said = " and ".join(f"{digits(n)} {name}" for name, n in left_out.items())
+            parts.append(f"{said} not shown (-a)")
     parts.append(f"{escape(asked_of.directory)} on {escape(os.uname().nodename)}")
     hint(" · ".join(parts))
-
-
-def grouped_digits(number: int) -> str:
-    """`1 204`: a number for people."""
-    return f"{number:,}".replace(",", " ")

@@ -9,9 +9,10 @@ import typer
 
 from spoolq.cli import options
 from spoolq.cli.context import opened
-from spoolq.cli.exits import NO, NOT_FOUND, USAGE, Refused
+from spoolq.cli.exits import BY_SIGNAL, NO, NOT_FOUND, USAGE, Refused
 from spoolq.cli.following import follow as follow_log
 from spoolq.cli.formats import hint
+from spoolq.cli.listing import tries
 from spoolq.cli.output import compact, escape, print_json
 from spoolq.cli.selecting import Selector, one_job
 from spoolq.cli.waiting import told
@@ -96,7 +97,9 @@ def _follow(spool: Spool, root: str, job: JobInfo, lines: int | None) -> int:
     found = around(spool.backend, job)
     if job.state == "active":
         ran = age(job.time - (job.started or job.time))
-        hint(f"{job.id} {escape(job.task)} {escape(found.reason(job).text)}, started {ran} ago")
+        attempt = f"attempt {tries(job).replace('/', ' of ')}"
+        where = f"{attempt} {escape(found.reason(job).text)}"
+        hint(f"{job.id} {escape(job.task)}, {where}, started {ran} ago")
     elif job.state == "inactive":
         view, why = found.view(job), escape(found.reason(job).text)
         hint(f"{job.id} {escape(job.task)} is {view}: {why} (spoolq why {job.id})")
@@ -105,7 +108,11 @@ def _follow(spool: Spool, root: str, job: JobInfo, lines: int | None) -> int:
         output = read_log(root, job.id, retries) or b""
         write(b"".join(output.splitlines(keepends=True)[-lines:] if lines else []))
         skip = len(output)
-    code = follow_log(spool, root, job.id, write, skip=skip)
+    try:
+        code = follow_log(spool, root, job.id, write, skip=skip)
+    except KeyboardInterrupt:
+        hint(f"stopped watching; {job.id} goes on — spoolq kill {job.id} to stop it")
+        return BY_SIGNAL + 2
     rows: list[JobInfo] = spool.backend.list_jobs(0, 1, ids=[job.id]).rows
     for ended in rows:
         hint(told(ended))

@@ -78,6 +78,16 @@ def words(job: JobInfo) -> str:
     return " ".join(_quote(word) for word in [*start, *arguments])
 
 
+def digits(number: int) -> str:
+    """`1 204`: a number for people."""
+    return f"{number:,}".replace(",", " ")
+
+
+def many(number: int, what: str) -> str:
+    """`1 job`, `2 jobs`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def status(job: JobInfo) -> str:
     """How the last attempt of a program ended: `0`, `signal 9`, `timeout`; else empty."""
     if job.exit is None:

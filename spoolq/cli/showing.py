@@ -15,7 +15,7 @@ from spoolq.cli import options
 from spoolq.cli.context import Opened, opened
 from spoolq.cli.formats import hint, terminal_width
 from spoolq.cli.listing import described, progress, run_time, tries
-from spoolq.cli.output import compact, escape, job_json, local, print_json, status, words
+from spoolq.cli.output import compact, escape, job_json, local, many, print_json, status, words
 from spoolq.cli.selecting import Selectors, selection, some_or_last
 from spoolq.cli.tables import cells, cut
 from spoolq.logs import logged_attempts, read_log
@@ -168,7 +168,7 @@ def _checked(found: Found, job: JobInfo, codes: set[str]) -> Iterator[str]:
     knowing = sum(knows(worker, job.task, scene.executables) for worker in live)
     if live and knowing:
         task = "a command line" if job.task == EXEC else f"task '{escape(job.task)}'"
-        yield f"  ✓ {task} is known to {knowing} of {_many(len(live), 'live worker')}"
+        yield f"  ✓ {task} is known to {knowing} of {many(len(live), 'live worker')}"
 
 
 def _fixes(job: JobInfo, one: Reason) -> list[str]:
@@ -306,7 +306,7 @@ def _print_output(root: str, job: JobInfo) -> None:
     shown = lines[-LINES:]
     count = f"all {len(lines)}" if whole else "all of it"
     more = "" if whole and len(lines) <= LINES else f" (spoolq logs {job.id} shows {count})"
-    what = f"last {_many(len(shown), 'line')} of the log" if more else "the log"
+    what = f"last {many(len(shown), 'line')} of the log" if more else "the log"
     print(f"\n  {what}{more}:")
     for line in shown:
         print(f"  {escape(line)}")
@@ -357,10 +357,6 @@ def _zone(at: float) -> str:
 
 def _clock(at: float) -> str:
     return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number} {what}{'s' if number != 1 else ''}"
 
 
 def _word(text: str) -> str:

@@ -20,7 +20,7 @@ from spoolq.cli.durations import parse_duration
 from spoolq.cli.exits import BY_SIGNAL, FAILED_ITSELF, NO, TIMED_OUT
 from spoolq.cli.following import exit_code_of
 from spoolq.cli.formats import hint, hints
-from spoolq.cli.output import compact, escape, print_json, say
+from spoolq.cli.output import compact, digits, escape, print_json, say
 from spoolq.cli.selecting import Selectors, selection, some_or_last
 from spoolq.clock import Clock, SystemClock
 from spoolq.lookup import around
@@ -247,7 +247,7 @@ def progress_line(done: int, everything: int, failed: int, active: int, rate: fl
     """`━━━━╸━━━  81 904/100 000  ✗ 12  16 active  214/s  ~1m24s`."""
     filled = _BAR * done // max(1, everything)
     bar = "━" * filled + ("╸" + "─" * (_BAR - filled - 1) if filled < _BAR else "")
-    parts = [bar, f"{_digits(done)}/{_digits(everything)}"]
+    parts = [bar, f"{digits(done)}/{digits(everything)}"]
     if failed:
         parts.append(f"✗ {failed}")
     if active:
@@ -289,7 +289,3 @@ def _values(waiting: Waiting) -> list[JSON]:
 def _shortly(ids: Sequence[int]) -> str:
     shown = " ".join(map(str, ids[:3]))
     return shown if len(ids) <= 3 else f"{shown} and {len(ids) - 3} more"
-
-
-def _digits(number: int) -> str:
-    return f"{number:,}".replace(",", " ")
