@@ -21,7 +21,6 @@ from spoolq.why import age, live_workers, serves, slots
 RECENT: Final = 500  # jobs whose ends are looked at for a rate
 WINDOW: Final = 600.0  # seconds that a rate looks back
 _BARS: Final = "▁▂▃▄▅▆▇█"
-_DAY: Final = 86_400.0
 _COUNTS: Final = ("ready", "delayed", "blocked", "active", "failed")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Callable
 from typing import Annotated, Final
@@ -108,7 +107,6 @@ def show(
     header: bool = True,
 ) -> None:
     """Print the jobs of a selection; without a state those that somebody may have to look after."""
-    gc.disable()  # thousands of records are made and none is dropped: looking for rubbish is 10 %
     backend = asked_of.spool.backend
     if limit is None and form == "table":
         limit = SHOWN
