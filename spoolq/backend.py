@@ -2,9 +2,9 @@
 
     jobs        enqueue enqueue_many dequeue finish_job finish_jobs fail_job retry_job
                 auto_retry_job release_job remove_job note list_jobs
-    workers     register_worker unregister_worker list_workers broadcast receive
-    locks       lock acquire_lock unlock list_locks
-    upkeep      repair reset stats history
+    workers     register_worker unregister_worker list_workers broadcast receive unread
+    locks       lock acquire_lock renew_lock unlock list_locks
+    upkeep      repair reset stats history queues now
     for long    attend rescue doorbell watch_job check_space reload
     schedules   in `ScheduleBackend`
 
@@ -262,6 +262,10 @@ class Backend(ABC):
     def receive(self, worker_id: int) -> list[list[JSON]]:
         """Take everything out of a worker's inbox: [[command, *args], …], each once, in order."""
 
+    @abstractmethod
+    def unread(self, worker_id: int) -> int:
+        """How many commands a worker has been sent and has not taken out of its inbox yet."""
+
     # -- locks -----------------------------------------------------------------------------------
 
     def lock(self, name: str, duration: float, *, limit: int = 1) -> bool:
@@ -279,6 +283,13 @@ class Backend(ABC):
         """`lock`, answering the id of this hold (0 for a duration of 0 or less), None when held.
 
         A hold that names a `worker` is released by repair when that worker is gone.
+        """
+
+    @abstractmethod
+    def renew_lock(self, name: str, id: int, duration: float) -> bool:
+        """Let the hold `id` last for `duration` seconds from now.
+
+        False when it is not held any more: then somebody else may have the lock.
         """
 
     @abstractmethod
@@ -326,6 +337,17 @@ class Backend(ABC):
 
         24 hours, oldest first; the last one's epoch is now.
         """
+
+    @abstractmethod
+    def queues(self) -> dict[str, dict[str, int]]:
+        """By name, for queues with inactive jobs: how many are "ready", "delayed", "blocked".
+
+        A job counts as blocked as long as nobody has noticed that its parents are done.
+        """
+
+    @abstractmethod
+    def now(self) -> float:
+        """What time it is by the spool's clock: all its times are on it."""
 
     # -- for a worker that stays -----------------------------------------------------------------
 

@@ -4,6 +4,7 @@
     ├── InvalidValue (ValueError)    the call is wrong: correct the value
     ├── InvalidType (TypeError)      the call is wrong: correct the type
     ├── UnknownTask (LookupError)    nobody here knows the task: register it, or add the executable
+    ├── UnknownJob (LookupError)     it was removed, has expired, or never was: look at the id
     ├── UnsafeFile                   somebody else could have written it: fix owner or mode
     ├── JobCorrupt                   one job's file cannot be read: it is set aside, never deleted
     └── SpoolUnavailable             the spool cannot be used: fix the disk, nothing was lost
@@ -38,6 +39,10 @@ class InvalidType(SpoolError, TypeError):
 
 class UnknownTask(SpoolError, LookupError):
     """No registered task and no executable has this name."""
+
+
+class UnknownJob(SpoolError, LookupError):
+    """A job that was named by its id is not there."""
 
 
 class UnsafeFile(SpoolError):

@@ -475,6 +475,10 @@ class MemoryBackend(Backend):
             messages, self._inboxes[worker] = self._inboxes[worker], []
             return messages
 
+    def unread(self, worker_id: int) -> int:
+        with self._lock:
+            return len(self._inboxes.get(check_id(worker_id, "worker"), ()))
+
     # -- locks -----------------------------------------------------------------------------------
 
     def acquire_lock(
@@ -492,6 +496,17 @@ class MemoryBackend(Backend):
             self._last_hold += 1
             self._holds[self._last_hold] = _Hold(self._last_hold, name, now + seconds, owner)
             return self._last_hold
+
+    def renew_lock(self, name: str, id: int, duration: float) -> bool:
+        _check_name(name, "lock")
+        seconds, wanted = check_seconds(duration, "duration"), check_id(id)
+        with self._lock:
+            now = self._clock.wall()
+            mine = next((hold for hold in self._held(name, now) if hold.id == wanted), None)
+            if mine is None:
+                return False
+            self._holds[mine.id] = _Hold(mine.id, name, now + seconds, mine.worker)
+            return True
 
     def unlock(self, name: str, *, id: int | None = None) -> bool:
         _check_name(name, "lock")
@@ -643,6 +658,23 @@ class MemoryBackend(Backend):
                     back = int(now // HOUR - ended // HOUR)
                     hours[23 - back][f"{job.state}_jobs"] += 1
             return {"daily": hours}
+
+    def queues(self) -> dict[str, dict[str, int]]:
+        with self._lock:
+            now, found = self._clock.wall(), dict[str, dict[str, int]]()
+            for job in self._jobs.values():
+                if job.state != "inactive" or _gone(job, now):
+                    continue
+                nothing = {"ready": 0, "delayed": 0, "blocked": 0}
+                views = found.setdefault(job.record["queue"], nothing)
+                if self._blocked(job.record, now):
+                    views["blocked"] += 1
+                else:
+                    views["delayed" if job.record["delayed"] > now else "ready"] += 1
+            return found
+
+    def now(self) -> float:
+        return self._clock.wall()
 
     # -- for a worker that stays -----------------------------------------------------------------
 

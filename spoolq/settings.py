@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -51,6 +50,8 @@ _WORDS = {"durability": ("full", "none"), "mode": ("single", "group")}
 
 def parse_settings(text: str) -> Settings:
     """Settings out of TOML. Raises InvalidValue with every problem in it, not only the first."""
+    import tomllib  # 3 ms, for a spool that has settings
+
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -27,16 +27,17 @@ FLOORS: Final = (
     ("spoolq.notify", "spoolq.journal"),
     ("spoolq.model",),
     ("spoolq.transitions", "spoolq.settings"),
+    ("spoolq.why", "spoolq.selection"),
     ("spoolq.backend",),
     ("spoolq.memory", "spoolq.files"),
     ("spoolq.events", "spoolq.guard", "spoolq.logs", "spoolq.runners"),
-    ("spoolq.registry", "spoolq.listing", "spoolq.results", "spoolq.arguments"),
+    ("spoolq.registry", "spoolq.listing", "spoolq.lookup", "spoolq.results", "spoolq.arguments"),
     ("spoolq.job",),
     ("spoolq.loop",),
     ("spoolq.tasks", "spoolq.performing", "spoolq.worker"),
     ("spoolq.spool",),
     ("spoolq",),
-    ("spoolq.process", "spoolq.testing"),
+    ("spoolq.process", "spoolq.doctor", "spoolq.testing"),
     ("spoolq.cli",),
     ("spoolq.pytest_plugin",),
     ("spoolq.__main__",),
@@ -213,7 +214,9 @@ def test_what_the_disk_module_changes_goes_through_its_replaceable_system_calls(
     assert beside == []
 
 
-@pytest.mark.parametrize("module", ["transitions", "files.names", "files.records"])
+@pytest.mark.parametrize(
+    "module", ["transitions", "why", "selection", "files.names", "files.records"]
+)
 def test_pure_modules_neither_read_nor_write_anything(module: str) -> None:
     name = f"spoolq.{module}"
     allowed = {"urandom", "register_at_fork"} if module == "files.names" else set()

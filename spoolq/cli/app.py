@@ -2,33 +2,85 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Sequence
-from typing import Annotated
+import sys
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from typing import Annotated, Final
 
 import typer
 
-from spoolq.cli import enqueueing, installing, looking, performing, steering, working
 from spoolq.cli.context import Opened
 from spoolq.cli.exits import USAGE
 
-app = typer.Typer(
-    name="spoolq",
-    help="A job queue that is a directory.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    no_args_is_help=False,
-)
+# Which module registers which verbs: a command imports its own and no other, for half of what a
+# short command costs is imports. For help, and for a verb that nobody knows, there are all.
+GROUPS: Final[dict[str, tuple[str, ...]]] = {
+    "enqueueing": ("add", "enqueue"),
+    "performing": ("process", "repair"),
+    "working": ("worker",),
+    "listing": ("list", "ls", "count", "is"),
+    "showing": ("show", "info", "why"),
+    "looking": ("logs", "result"),
+    "waiting": ("wait",),
+    "counting": ("stats", "workers", "ps"),
+    "steering": ("retry", "remove", "rm", "kill", "note", "clean"),
+    "locking": ("lock", "unlock", "locks"),
+    "examining": ("doctor",),
+    "installing": ("install",),
+}
+_LONG: Final = frozenset({"performing", "working", "waiting", "looking", "locking", "enqueueing"})
+_WITH_VALUE: Final = ("--root", "--durability")
 
 
 def run(words: Sequence[str]) -> int:
     """Run one command line and return its exit code. Raises SpoolError and Refused."""
+    verb = _verb(words)
+    groups = [group for group, verbs in GROUPS.items() if verb in verbs]
+    if not _LONG.intersection(groups):
+        # What a short command makes it keeps to its end: looking for rubbish is a tenth of it.
+        gc.disable()
+    app = make_app(groups or GROUPS)
+    if groups:
+        # Typer reads the annotations of every verb it has: 3 ms each.
+        app.registered_commands = [
+            command
+            for command in app.registered_commands
+            if verb == (command.name or getattr(command.callback, "__name__", None))
+        ]
     try:
         typer.main.get_command(app).main(args=list(words), prog_name="spoolq")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else USAGE
     return 0
+
+
+def make_app(groups: Iterable[str]) -> typer.Typer:
+    """The command tree with the verbs of these groups."""
+    app = typer.Typer(
+        name="spoolq",
+        help="A job queue that is a directory.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        no_args_is_help=False,
+    )
+    app.callback(invoke_without_command=True)(before_the_verb)
+    for group in groups:
+        import_module(f"spoolq.cli.{group}").add_to(app)
+    return app
+
+
+def _verb(words: Sequence[str]) -> str | None:
+    """The first word that is no option before the verb, nor the value of one."""
+    left = iter(words)
+    for word in left:
+        if not word.startswith("-"):
+            return word
+        if word in _WITH_VALUE:
+            next(left, None)
+    return None
 
 
 def _print_version(wanted: bool) -> None:
@@ -39,7 +91,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
 def before_the_verb(
     context: typer.Context,
     root: Annotated[
@@ -64,9 +115,20 @@ def before_the_verb(
         os.environ["SPOOLQ_DEBUG"] = "1"
     context.obj = Opened(root, durability)
     if context.invoked_subcommand is None:
+        if sys.stdout.isatty():
+            status(context.obj)
+            return
         typer.echo(context.get_help(), err=True)
         raise typer.Exit(USAGE)
 
 
-for _group in (enqueueing, performing, working, looking, steering, installing):
-    _group.add_to(app)
+def status(spool: Opened) -> None:
+    """What a bare `spoolq` shows to people: the queues, and what is not done."""
+    from spoolq.cli import counting, listing
+    from spoolq.cli.formats import terminal_width
+    from spoolq.selection import Selection
+
+    overview = counting.Overview(spool.spool.backend, spool.spool.stats())
+    if overview.queues:
+        print("\n".join([*overview.table(terminal_width()), ""]))
+    listing.show(spool, Selection(), "table")

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from spoolq.errors import InvalidType, InvalidValue, SpoolError, SpoolUnavailable, UnknownTask
+from spoolq.errors import (
+    InvalidType,
+    InvalidValue,
+    SpoolError,
+    SpoolUnavailable,
+    UnknownJob,
+    UnknownTask,
+)
 
 DONE: Final = 0
 NO: Final = 1
@@ -12,6 +19,10 @@ USAGE: Final = 2
 NOT_FOUND: Final = 3
 CONFLICT: Final = 4
 UNUSABLE: Final = 5
+TIMED_OUT: Final = 124
+FAILED_ITSELF: Final = 125
+CANNOT_RUN: Final = 126
+NO_PROGRAM: Final = 127
 BY_SIGNAL: Final = 128  # plus the number of the signal
 
 
@@ -27,7 +38,7 @@ def exit_code(error: SpoolError) -> int:
     """The exit code for an error of the library."""
     if isinstance(error, SpoolUnavailable):
         return UNUSABLE
-    if isinstance(error, UnknownTask):
+    if isinstance(error, UnknownJob | UnknownTask):
         return NOT_FOUND
     if isinstance(error, InvalidType | InvalidValue):
         return USAGE

@@ -5,11 +5,12 @@ The file is looked at again and again: from another host nothing tells of its gr
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from typing import Final
 
-from spoolq.cli.exits import BY_SIGNAL, NO, NOT_FOUND, Refused
+from spoolq.cli.exits import BY_SIGNAL, CANNOT_RUN, NO, NO_PROGRAM, NOT_FOUND, Refused
 from spoolq.clock import SystemClock
 from spoolq.logs import MARKER, TAIL, log_path, logged_attempts
 from spoolq.model import JobInfo
@@ -56,6 +57,9 @@ def exit_code_of(job: JobInfo) -> int:
             return code
         if isinstance(signal, int):
             return BY_SIGNAL + signal
+        if job.exit.get("reason") == "not started":
+            missing = os.strerror(errno.ENOENT) in str(job.result)
+            return NO_PROGRAM if missing else CANNOT_RUN
     return 0 if job.state == "finished" else NO
 
 

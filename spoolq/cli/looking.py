@@ -1,4 +1,4 @@
-"""Looking: `list`, `show`, `logs` and `stats`."""
+"""What a job has said: `logs` and `result`."""
 
 from __future__ import annotations
 
@@ -9,105 +9,31 @@ import typer
 
 from spoolq.cli import options
 from spoolq.cli.context import opened
-from spoolq.cli.exits import NOT_FOUND, USAGE, Refused
+from spoolq.cli.exits import BY_SIGNAL, NO, NOT_FOUND, USAGE, Refused
 from spoolq.cli.following import follow as follow_log
-from spoolq.cli.ids import LAST, find_job
-from spoolq.cli.output import (
-    compact,
-    escape,
-    job_json,
-    local,
-    print_fields,
-    print_json,
-    print_table,
-    say,
-    status,
-    words,
-)
-from spoolq.logs import last_lines, log_path, logged_attempts, read_log
-from spoolq.model import JSON, STATES, JobInfo
+from spoolq.cli.formats import hint
+from spoolq.cli.listing import tries
+from spoolq.cli.output import compact, escape, print_json
+from spoolq.cli.selecting import Selector, one_job
+from spoolq.cli.waiting import told
+from spoolq.logs import log_path, logged_attempts, read_log
+from spoolq.lookup import around
+from spoolq.model import JSON, JobInfo
+from spoolq.selection import LAST
 from spoolq.spool import Spool
-
-TAIL = 64 * 1024  # bytes of output read for its last lines
+from spoolq.why import age
 
 
 def add_to(app: typer.Typer) -> None:
     """Register these commands."""
-    app.command("list")(list_jobs)
-    app.command("ls", hidden=True)(list_jobs)
-    app.command("show")(show)
-    app.command("info", hidden=True)(show)
     app.command("logs")(logs)
-    app.command("stats")(stats)
-
-
-def list_jobs(
-    context: typer.Context,
-    *,
-    state: Annotated[
-        list[str] | None,
-        typer.Option("--state", "-S", metavar="STATE", help=f"{', '.join(STATES)}. Repeatable."),
-    ] = None,
-    queue: options.Queues = None,
-    task: Annotated[
-        list[str] | None, typer.Option("--task", "-t", metavar="TASK", help="Repeatable.")
-    ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-l", min=0)] = 100,
-    offset: Annotated[int, typer.Option("--offset", min=0)] = 0,
-    show_env: Annotated[bool, typer.Option("--show-env", help="Environments in JSON too.")] = False,
-    as_json: options.AsJson = False,
-) -> None:
-    """List jobs, newest first."""
-    page = opened(context).spool.backend.list_jobs(
-        offset, limit, states=state or None, queues=queue or None, tasks=task or None
-    )
-    if as_json:
-        print_json([job_json(job, show_env=show_env) for job in page.rows])
-        return
-    print_table(
-        ("ID", "STATE", "EXIT", "QUEUE", "CREATED", "COMMAND"),
-        [
-            (
-                str(job.id),
-                job.state,
-                status(job),
-                escape(job.queue),
-                local(job.created),
-                words(job),
-            )
-            for job in page.rows
-        ],
-    )
-    if sys.stdout.isatty() and len(page.rows) == limit:
-        say(f"the newest {limit} from {offset} on, of {page.total}")
-
-
-def show(
-    context: typer.Context,
-    *,
-    job_id: Annotated[str, typer.Argument(metavar="ID")] = LAST,
-    show_env: Annotated[bool, typer.Option("--show-env", help="Its environment too.")] = False,
-    as_json: options.AsJson = False,
-) -> None:
-    """Show everything about a job, and the last lines of its output."""
-    spool = opened(context)
-    job = find_job(spool.spool, job_id)
-    if as_json:
-        print_json(job_json(job, show_env=show_env))
-        return
-    print_fields(_fields(job, show_env=show_env))
-    attempt = _shown_attempt(spool.directory, job)
-    output = None if attempt is None else read_log(spool.directory, job.id, attempt, tail=TAIL)
-    if output:
-        print("output:" if not attempt else f"output of try {attempt + 1}:")
-        for line in last_lines(output).splitlines():
-            print(f"  {escape(line)}")
+    app.command("result")(result)
 
 
 def logs(
     context: typer.Context,
     *,
-    job_id: Annotated[str, typer.Argument(metavar="ID")] = LAST,
+    selector: Selector = LAST,
     lines: Annotated[
         int | None, typer.Option("--lines", "-n", min=0, help="Only the last N lines.")
     ] = None,
@@ -124,7 +50,7 @@ def logs(
     With --follow from any host, until the job has ended; the exit code is the job's own.
     """
     root = opened(context).directory
-    job = find_job(opened(context).spool, job_id)
+    job = one_job(opened(context).spool, selector)
     if follow:
         if as_json or attempt is not None:
             raise Refused(USAGE, "--follow shows the newest try, as it is written")
@@ -144,6 +70,22 @@ def logs(
         sys.stdout.buffer.write(output)
 
 
+def result(
+    context: typer.Context, *, selector: Selector = LAST, as_json: options.AsJson = False
+) -> None:
+    """Print what a finished job has returned, as JSON; exit 1 when there is no result yet.
+
+    Of a failed job the error is printed on stderr.
+    """
+    del as_json  # it is JSON in any case
+    job = one_job(opened(context).spool, selector)
+    if job.state != "finished":
+        state = around(opened(context).spool.backend, job).view(job)
+        said = f": {escape(compact(job.result))}" if job.state == "failed" else ""
+        raise Refused(NO, f"job {job.id} has no result: it is {state}{said}")
+    print_json(job.result)
+
+
 def _follow(spool: Spool, root: str, job: JobInfo, lines: int | None) -> int:
     def write(data: bytes) -> None:
         if sys.stdout.isatty():
@@ -152,63 +94,29 @@ def _follow(spool: Spool, root: str, job: JobInfo, lines: int | None) -> int:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
 
+    found = around(spool.backend, job)
+    if job.state == "active":
+        ran = age(job.time - (job.started or job.time))
+        attempt = f"attempt {tries(job).replace('/', ' of ')}"
+        where = f"{attempt} {escape(found.reason(job).text)}"
+        hint(f"{job.id} {escape(job.task)}, {where}, started {ran} ago")
+    elif job.state == "inactive":
+        view, why = found.view(job), escape(found.reason(job).text)
+        hint(f"{job.id} {escape(job.task)} is {view}: {why} (spoolq why {job.id})")
     retries, skip = _shown_attempt(root, job), 0
     if lines is not None and retries is not None:
         output = read_log(root, job.id, retries) or b""
         write(b"".join(output.splitlines(keepends=True)[-lines:] if lines else []))
         skip = len(output)
-    return follow_log(spool, root, job.id, write, skip=skip)
-
-
-def stats(context: typer.Context, as_json: options.AsJson = False) -> None:
-    """Count jobs, workers and locks."""
-    counted = opened(context).spool.stats()
-    if as_json:
-        print_json(counted)
-    else:
-        print_fields({name: compact(value) for name, value in counted.items()})
-
-
-def _fields(job: JobInfo, *, show_env: bool) -> dict[str, str]:
-    kwargs = job_json(job, show_env=show_env)["kwargs"]
-    took = None if job.started is None else (job.finished or job.time) - job.started
-    fields: dict[str, str | None] = {
-        "id": str(job.id),
-        "state": job.state,
-        "exit": status(job) or None,
-        "command" if job.task == "exec" else "task": words(job),
-        "kwargs": compact(kwargs) if kwargs else None,
-        "queue": escape(job.queue),
-        "priority": str(job.priority),
-        "attempts": str(job.attempts),
-        "retries": str(job.retries),
-        "timeout": None if job.timeout is None else f"{job.timeout:g} s",
-        "parents": _ids(job.parents),
-        "children": _ids(job.children),
-        "created": local(job.created),
-        "delayed": local(job.delayed) if job.delayed > job.created else None,
-        "expires": None if job.expires is None else local(job.expires),
-        "retried": None if job.retried is None else local(job.retried),
-        "started": None if job.started is None else local(job.started),
-        "finished": None if job.finished is None else local(job.finished),
-        "took": None if took is None or job.state == "inactive" else f"{took:.3f} s",
-        "worker": None if job.worker is None else str(job.worker),
-        "notes": compact(job.notes) if job.notes else None,
-        **_result(job.result),
-    }
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _result(result: JSON) -> dict[str, str | None]:
-    """An error as its type and message: its output follows below. Anything else whole."""
-    if isinstance(result, dict) and {"type", "message"} <= result.keys():
-        kind, message = escape(str(result["type"])), escape(str(result["message"]))
-        return {"error": f"{kind}: {message}"}
-    return {"result": None if result is None else compact(result)}
-
-
-def _ids(ids: list[int]) -> str | None:
-    return ", ".join(str(number) for number in ids) or None
+    try:
+        code = follow_log(spool, root, job.id, write, skip=skip)
+    except KeyboardInterrupt:
+        hint(f"stopped watching; {job.id} goes on — spoolq kill {job.id} to stop it")
+        return BY_SIGNAL + 2
+    rows: list[JobInfo] = spool.backend.list_jobs(0, 1, ids=[job.id]).rows
+    for ended in rows:
+        hint(told(ended))
+    return code
 
 
 def _shown_attempt(root: str, job: JobInfo) -> int | None:

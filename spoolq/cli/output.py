@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
+import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -19,6 +18,7 @@ TIMES: Final = (
 )
 HIDDEN: Final = "hidden, use --show-env"
 
+_BARE: Final = re.compile(r"[\w@%+=:,./-]+", re.ASCII)  # most words, known at one look
 _HARMFUL: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 
 
@@ -78,6 +78,16 @@ def words(job: JobInfo) -> str:
     return " ".join(_quote(word) for word in [*start, *arguments])
 
 
+def digits(number: int) -> str:
+    """`1 204`: a number for people."""
+    return f"{number:,}".replace(",", " ")
+
+
+def many(number: int, what: str) -> str:
+    """`1 job`, `2 jobs`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def status(job: JobInfo) -> str:
     """How the last attempt of a program ended: `0`, `signal 9`, `timeout`; else empty."""
     if job.exit is None:
@@ -85,28 +95,6 @@ def status(job: JobInfo) -> str:
     code, signal, reason = (job.exit.get(key) for key in ("code", "signal", "reason"))
     ways = {"exited": str(code), "signaled": f"signal {signal}"}
     return ways.get(str(reason)) or escape(str(reason))
-
-
-def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Columns on a terminal, cut at its width; off a terminal tabs, nothing cut, no head."""
-    if not sys.stdout.isatty():
-        for row in rows:
-            print("\t".join(row))
-        return
-    lines = [list(head), *(list(row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    width = shutil.get_terminal_size().columns
-    for line in lines:
-        text = "  ".join(cell.ljust(size) for cell, size in zip(line, widths, strict=True))
-        text = text.rstrip()
-        print(text if len(text) <= width else text[: width - 1] + "…")
-
-
-def print_fields(fields: Mapping[str, str]) -> None:
-    """Names and values, one a line."""
-    width = max(len(name) for name in fields)
-    for name, value in fields.items():
-        print(f"{name.ljust(width)}  {value}".rstrip())
 
 
 def _with_twins(value: dict[str, Any]) -> dict[str, JSON]:
@@ -132,6 +120,8 @@ def _escape_character(char: str, *, lines: bool) -> str:
 
 
 def _quote(word: str) -> str:
+    if _BARE.fullmatch(word):
+        return word
     plain = escape(word)
     if word and plain == word and not set(word) & set(" '\"\\$`&|;<>()*?[]#~!{}"):
         return word

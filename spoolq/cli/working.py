@@ -138,7 +138,8 @@ def worker(
     spool = _spool(opened(context), app)
     terms = Terms(burst=burst, idle_exit=idle_exit, max_jobs=max_jobs, grace=grace)
     journal.log.info(_banner(spool, status))
-    spool.worker(**status).run(terms, runner=chosen)
+    # `tasks` is for who asks why a job does not run; executables everybody sees in jobs/.
+    spool.worker(**status, tasks=sorted(spool.tasks)).run(terms, runner=chosen)
 
 
 def _limit(text: str) -> tuple[str, int]:

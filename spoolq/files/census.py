@@ -105,19 +105,31 @@ class Census:
 
     def count_inactive(self, now: float, queues: set[str] | None = None) -> tuple[int, int]:
         """(inactive jobs, those of them that wait for a time or a parent), without expired ones."""
-        limit, inactive, later = names.micros(now), 0, 0
+        found = self.count_queues(now, queues).values()
+        ready = sum(views["ready"] for views in found)
+        later = sum(views["delayed"] + views["blocked"] for views in found)
+        return ready + later, later
+
+    def count_queues(self, now: float, queues: set[str] | None = None) -> dict[str, dict[str, int]]:
+        """By the encoded name of a queue: how many jobs are ready, delayed, blocked, without
+        expired ones."""
+        limit = names.micros(now)
+        found: dict[str, dict[str, int]] = {}
         buckets = [(p, path) for p, path in self.inactive() if queues is None or p.queue in queues]
         counts = self.ask_all([directory for _, directory in buckets], count)
         for (place, directory), counted in zip(buckets, counts, strict=True):
             lapsed = [due for due, at in counted.expiries if at <= limit]
-            live = counted.jobs - len(lapsed)
-            inactive += live
-            if place.kind == "waiting":
-                later += live
-            elif place.kind == "delayed":
-                later += sum(due > limit for due in self.ask(directory, dues))
+            live, later = counted.jobs - len(lapsed), 0
+            if place.kind == "delayed":
+                later = sum(due > limit for due in self.ask(directory, dues))
                 later -= sum(due > limit for due in lapsed)
-        return inactive, later
+            views = found.setdefault(place.queue, {"ready": 0, "delayed": 0, "blocked": 0})
+            if place.kind == "waiting":
+                views["blocked"] += live
+            else:
+                views["delayed"] += later
+                views["ready"] += live - later
+        return found
 
     def history(self, now: float) -> list[dict[str, JSON]]:
         """Finished and failed jobs by the hour of their end, 24 hours, oldest first [238-241]."""

@@ -100,6 +100,18 @@ class Locks:
 
         return hold.id if self._swap(name, take, now) else None
 
+    def renew(self, name: str, hold_id: int, duration: float, now: float) -> bool:
+        """Let a hold expire `duration` seconds from now; False when it is none any more."""
+
+        def put_off(version: Version) -> Version | None:
+            mine = next((hold for hold in version.holds if hold.id == hold_id), None)
+            if mine is None:
+                return None
+            others = version.without(lambda hold: hold.id == hold_id)
+            return others.with_hold(mine._replace(expires=now + duration))
+
+        return self._swap(name, put_off, now)
+
     def release(self, name: str, hold_id: int | None, now: float) -> bool:
         """Let go of the hold that expires soonest [178], or of a certain one; False: none."""
 

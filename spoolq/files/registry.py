@@ -271,6 +271,11 @@ class Registry:
                     received.append(value)
         return received
 
+    def unread(self, worker_id: int) -> int:
+        """How many commands lie in a worker's inbox."""
+        entry = self.entry(worker_id)
+        return len(self._commands(f"{self._layout.commands}/{entry.worker}")) if entry else 0
+
     def _commands(self, inbox: str) -> list[str]:
         """The commands in an inbox, in the order they were sent; foreign files are left alone."""
         return sorted(name for name in self._fs.list(inbox) if _COMMAND.fullmatch(name))

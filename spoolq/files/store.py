@@ -494,7 +494,13 @@ class FileBackend(Backend):
             self._look_in()
             now = self._now()
             rows = list(islice(self._matching(wanted, now), offset, offset + limit))
-            infos = [info for found, record in rows if (info := self._info(found, record, now))]
+            # One listing a bucket instead of one a job: few jobs have children.
+            parents = set(self._families.with_children([found.name.id for found, _ in rows]))
+            infos = [
+                info
+                for found, record in rows
+                if (info := self._info(found, record, now, found.name.id in parents))
+            ]
         return Page("jobs", infos, lambda: self._count(wanted, now))
 
     def _matching(self, wanted: _Filter, now: float) -> Iterator[tuple[Found, Record | None]]:
@@ -534,7 +540,9 @@ class FileBackend(Backend):
             return sum(1 for _ in self._catalog.active())
         return self._census.count(state)
 
-    def _info(self, found: Found, record: Record | None, now: float) -> JobInfo | None:
+    def _info(
+        self, found: Found, record: Record | None, now: float, has_children: bool
+    ) -> JobInfo | None:
         """A job as callers see it; None when it has just gone."""
         if record is None:
             record = self._settler.read(found)
@@ -561,7 +569,7 @@ class FileBackend(Backend):
             retried=record["retried"],
             lax=record["lax"],
             parents=record["parents"],
-            children=self._families.children(record["id"]),
+            children=self._families.children(record["id"]) if has_children else [],
             notes=record["notes"],
             result=record["result"],
             worker=record["worker"],
@@ -653,6 +661,10 @@ class FileBackend(Backend):
         with self._lock:
             return self._registry.receive(check_id(worker_id, "worker id"))
 
+    def unread(self, worker_id: int) -> int:
+        with self._lock:
+            return self._registry.unread(check_id(worker_id, "worker id"))
+
     # -- locks -----------------------------------------------------------------------------------
 
     def acquire_lock(
@@ -663,6 +675,11 @@ class FileBackend(Backend):
             raise InvalidType(f"limit must be an integer, not {limit!r:.40}")
         with self._lock:
             return self._locks.acquire(_string(name, "name"), seconds, limit, worker, self._now())
+
+    def renew_lock(self, name: str, id: int, duration: float) -> bool:
+        seconds = check_seconds(duration, "duration")
+        with self._lock:
+            return self._locks.renew(_string(name, "name"), check_id(id), seconds, self._now())
 
     def unlock(self, name: str, *, id: int | None = None) -> bool:
         with self._lock:
@@ -778,6 +795,35 @@ class FileBackend(Backend):
     def history(self) -> dict[str, JSON]:
         with self._lock:
             return {"daily": self._census.history(self._now())}
+
+    def queues(self) -> dict[str, dict[str, int]]:
+        with self._lock:
+            self._look_in()
+            counted = self._census.count_queues(self._now())
+            return {
+                self._queue_name(queue): views
+                for queue, views in counted.items()
+                if any(views.values())
+            }
+
+    def _queue_name(self, encoded: str) -> str:
+        """A long name is not in its directory's name: one of its jobs tells."""
+        name = names.decode(encoded)
+        if name is not None:
+            return name
+        found = next(iter(self._catalog.walk(_INACTIVE, queues={encoded})), None)
+        record = self._settler.read(found) if found else None
+        return str(record["queue"]) if record else encoded
+
+    def now(self) -> float:
+        with self._lock:
+            return self._now()
+
+    def path_of(self, id: Any) -> str | None:
+        """The file of a job as it is now; None when there is none."""
+        with self._lock:
+            found = self._catalog.find(check_id(id))
+            return None if found is None else found.token.path
 
 
 def _claimed(record: Record) -> Claimed:

@@ -39,11 +39,9 @@ from spoolq.runners import Attempt, Run
 from spoolq.runners.account import Account, job_account
 from spoolq.runners.cgroup import Cgroup, Cgroups
 from spoolq.runners.marks import Marks, set_mark
+from spoolq.runners.names import EXEC, find_executable
 from spoolq.runners.program import NotStarted, ProgramRun, Scratch
 from spoolq.settings import Settings
-
-EXEC: Final = "exec"
-"""The task of a command line; an executable of this name is never run."""
 
 ACCOUNT: Final = 10.0  # seconds that the user programs run as is remembered
 
@@ -58,30 +56,6 @@ PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 INHERITED: Final = ("LANG", "LC_ALL", "TZ", "NOTIFY_URL")
 
 _OTHERS_WRITE: Final = 0o022
-
-
-def find_executable(root: str, task: str) -> str | None:
-    """The path of the executable for a task: `jobs/NAME.job`, else `jobs/NAME`, else None."""
-    if not task or "/" in task or "\0" in task or task.startswith("."):
-        return None
-    for path in (f"{root}/jobs/{task}.job", f"{root}/jobs/{task}"):
-        # A link to nothing counts: its job fails and says so, instead of waiting in silence.
-        if os.path.lexists(path) and not os.path.isdir(path):
-            return path
-    return None
-
-
-def executable_tasks(root: str) -> set[str]:
-    """The tasks that executables in `jobs/` perform, `exec` among them."""
-    tasks = {EXEC}
-    try:
-        with os.scandir(f"{root}/jobs") as entries:
-            for entry in entries:
-                if not entry.name.startswith(".") and not entry.is_dir():
-                    tasks |= {entry.name, entry.name.removesuffix(".job")}
-    except FileNotFoundError:
-        pass
-    return {task for task in tasks if task}
 
 
 def start_executable(

@@ -133,3 +133,12 @@ def test_a_wrong_command_reaches_nobody(
         backend.broadcast(*arguments)
 
     assert backend.receive(worker) == []
+
+
+def test_a_command_is_unread_until_its_worker_takes_it(backend: Backend, worker: int) -> None:
+    backend.broadcast("ping", [], [worker])
+    assert backend.unread(worker) == 1
+
+    backend.receive(worker)
+
+    assert backend.unread(worker) == backend.unread(worker + 1) == 0

@@ -316,3 +316,30 @@ def test_a_wrong_call_takes_no_lock(
         backend.lock(**{"name": "foo", "duration": 60, **options})
 
     assert backend.list_locks().total == 0
+
+
+def test_a_hold_that_is_renewed_lasts_from_then_on(backend: Backend, clock: FakeClock) -> None:
+    hold = backend.acquire_lock("foo", 10)
+    assert hold is not None
+    clock.advance(8)
+
+    assert backend.renew_lock("foo", hold, 10)
+
+    clock.advance(8)
+    assert not backend.lock("foo", 1)
+    assert [lock.id for lock in backend.list_locks().rows] == [hold]
+    clock.advance(3)
+    assert backend.lock("foo", 1)
+
+
+def test_a_hold_that_was_lost_cannot_be_renewed(backend: Backend, clock: FakeClock) -> None:
+    expired, released = backend.acquire_lock("foo", 10), backend.acquire_lock("bar", 10)
+    assert expired
+    assert released
+    clock.advance(11)
+    backend.unlock("bar")
+    other = backend.acquire_lock("foo", 10)
+
+    assert not backend.renew_lock("foo", expired, 10)
+    assert not backend.renew_lock("bar", released, 10)
+    assert [lock.id for lock in backend.list_locks().rows] == [other]

@@ -140,3 +140,19 @@ def test_uptime_grows_with_the_age_of_the_spool(backend: Backend, clock: FakeClo
     clock.advance(60)
 
     assert backend.stats()["uptime"] - before == pytest.approx(60, abs=1)
+
+
+def test_queues_are_counted_by_what_their_jobs_wait_for(backend: Backend, clock: FakeClock) -> None:
+    parent = backend.enqueue("foo", queue="a")
+    backend.enqueue("foo", queue="a", delay=10)
+    backend.enqueue("foo", queue="a", parents=[parent])
+    backend.enqueue("foo", queue="b" * 300)
+    backend.enqueue("foo", queue="a", expire=5)
+    backend.enqueue("foo", queue="c", expire=5)
+    clock.advance(6)
+
+    assert backend.queues() == {
+        "a": {"ready": 1, "delayed": 1, "blocked": 1},
+        "b" * 300: {"ready": 1, "delayed": 0, "blocked": 0},
+    }
+    assert backend.now() == clock.wall()

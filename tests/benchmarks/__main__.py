@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from tests.benchmarks import enqueue, minion, runners, scale, worker
+from tests.benchmarks import cli, enqueue, minion, runners, scale, worker
 from tests.benchmarks.disk import spread_out
 from tests.benchmarks.peers import postgres
 from tests.benchmarks.peers.queues import note_on_stderr, queues
@@ -30,6 +30,7 @@ SUITES: Mapping[str, Callable[[Setting], list[Row]]] = {
     "scale": scale.scale,
     "worker": worker.worker,
     "runners": runners.runners,
+    "cli": cli.cli,
 }
 PEERS_ONLY = {"queues"}
 WITH_MINION = {"enqueue", "minion", "worker"}

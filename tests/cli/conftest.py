@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,6 +74,35 @@ class Shell:
         return path
 
 
+@dataclass
+class Terminal:
+    """Runs commands as somebody at a terminal sees them: stdout and stderr are one screen."""
+
+    shell: Shell
+
+    def run(self, *words: str, columns: int = 80) -> Ran:
+        """Run a command to its end; `out` is everything that was seen."""
+        ours, theirs = pty.openpty()
+        screen = Path(os.ttyname(theirs))
+        seen: list[bytes] = []
+        reader = threading.Thread(target=self._read, args=(ours, seen))
+        reader.start()
+        env = {**self.shell.env, "COLUMNS": str(columns), "TZ": "UTC"}
+        code = self.shell.zygote.run(
+            "spoolq", words, env=env, cwd=self.shell.root.parent, out=screen, err=screen
+        )
+        os.close(theirs)
+        reader.join()
+        os.close(ours)
+        return Ran(code, b"".join(seen).decode().replace("\r\n", "\n"), "")
+
+    @staticmethod
+    def _read(fd: int, seen: list[bytes]) -> None:
+        with suppress(OSError):  # Linux says EIO when the other side is closed
+            while block := os.read(fd, 65536):
+                seen.append(block)
+
+
 @pytest.fixture(scope="session")
 def zygote() -> Iterator[Zygote]:
     with Zygote() as zygote:
@@ -79,8 +111,13 @@ def zygote() -> Iterator[Zygote]:
 
 @pytest.fixture
 def shell(tmp_path: Path, zygote: Zygote) -> Shell:
+    return make_shell(tmp_path, zygote)
+
+
+def make_shell(place: Path, zygote: Zygote) -> Shell:
+    """A shell with a spool below this directory."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-    root = tmp_path / "spool"
+    root = place / "spool"
     env = {
         **kept,
         "SPOOLQ_ROOT": str(root),
@@ -88,6 +125,11 @@ def shell(tmp_path: Path, zygote: Zygote) -> Shell:
         "PYTHONPATH": str(REPOSITORY),
         "PYTHONWARNINGS": "error",
         "COLUMNS": "80",
-        "TMPDIR": str(tmp_path),
+        "TMPDIR": str(place),
     }
     return Shell(root, zygote, env)
+
+
+@pytest.fixture
+def terminal(shell: Shell) -> Terminal:
+    return Terminal(shell)

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import subprocess
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.conftest import SPOOLQ, Shell
+from tests.cli.conftest import Shell, Terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 HOSTILE = "a\x1b[31m\nb\u202e\x07"
-
-
-def on_a_terminal(shell: Shell, *words: str) -> str:
-    """What a command writes to a terminal."""
-    ours, theirs = pty.openpty()
-    with subprocess.Popen([*SPOOLQ, *words], env=shell.env, stdout=theirs, stderr=theirs) as run:
-        os.close(theirs)
-        seen = b""
-        try:
-            while block := os.read(ours, 65536):
-                seen += block
-        except OSError:  # Linux says EIO when the other side is closed
-            pass
-        assert run.wait(60) == 0
-    os.close(ours)
-    return seen.decode().replace("\r\n", "\n")
 
 
 def test_an_empty_spool_lists_nothing(shell: Shell) -> None:
@@ -42,20 +23,22 @@ def test_an_empty_spool_lists_nothing(shell: Shell) -> None:
 def test_off_a_terminal_a_listing_is_tabs_without_padding(shell: Shell) -> None:
     shell.ok("enqueue", "notify", "a b", "x" * 200)
 
-    fields = shell.ok("list").split("\t")
+    names, values = (line.split("\t") for line in shell.ok("list").splitlines())
 
-    assert fields[:4] == ["1", "inactive", "", "default"]
-    assert fields[5] == f'notify "a b" {"x" * 200}'
+    row = dict(zip(names, values, strict=True))
+    assert (row["ID"], row["STATE"], row["QUEUE"]) == ("1", "ready", "default")
+    assert row["COMMAND"] == f'notify "a b" {"x" * 200}'
+    assert shell.ok("list", "--no-header") == "\t".join(values)
 
 
-def test_on_a_terminal_a_listing_has_a_head_and_fits(shell: Shell) -> None:
-    shell.ok("enqueue", "notify", "x" * 200)
+def test_on_a_terminal_a_listing_has_a_head_and_fits(shell: Shell, terminal: Terminal) -> None:
+    shell.ok("add", "-c", "x" * 200)
 
-    head, row = on_a_terminal(shell, "list").splitlines()
-
-    assert head.split() == ["ID", "STATE", "EXIT", "QUEUE", "CREATED", "COMMAND"]
-    assert len(row) == 80
-    assert row.endswith("…")
+    for columns in (40, 80, 120):
+        head, row, *_ = terminal.run("list", columns=columns).out.splitlines()
+        assert head.split()[:2] == ["ID", "STATE"]
+        assert len(row) <= columns
+        assert "…" in row
 
 
 def test_filters_and_pages(shell: Shell) -> None:
@@ -86,7 +69,9 @@ def test_every_time_has_its_iso_twin(shell: Shell) -> None:
     assert job["finished"] is job["finished_at"] is None
 
 
-def test_hostile_text_is_shown_escaped_everywhere_but_in_raw_logs(shell: Shell) -> None:
+def test_hostile_text_is_shown_escaped_everywhere_but_in_raw_logs(
+    shell: Shell, terminal: Terminal
+) -> None:
     shell.add_executable("echo", 'printf %s "$1"; printf %s "$1" >"$SPOOLQ_RESULT_FILE"; exit "$2"')
     shell.ok("enqueue", "-q", HOSTILE, "--args", "[]", HOSTILE)
     shell.ok("enqueue", "-n", '{"\\u001b": "\\u202e"}', "echo", HOSTILE, "0")
@@ -94,8 +79,22 @@ def test_hostile_text_is_shown_escaped_everywhere_but_in_raw_logs(shell: Shell) 
     shell.ok("process")
 
     seen = [shell.ok("list"), *(shell.ok("show", word) for word in "123")]
-    seen += [shell.ok("list", "--json"), on_a_terminal(shell, "list")]
-    seen += [on_a_terminal(shell, "show", "3"), on_a_terminal(shell, "logs", "3")]
+    seen += [shell.ok("list", "-o", form) for form in ("json", "jsonl", "tsv")]
+    seen += [shell.ok(verb) for verb in ("why", "stats", "workers")]
+    seen += [
+        terminal.run(*words).out
+        for words in (
+            *(
+                ["list", "-a"],
+                ["show", "1"],
+                ["show", "2"],
+                ["show", "3"],
+                ["logs", "3"],
+                ["why", "1"],
+            ),
+            *(["stats"], [], ["wait", "3"], ["logs", "-f", "3"], ["doctor"]),
+        )
+    ]
 
     for text in seen:
         assert not {"\x1b", "\u202e", "\x07"} & set(text), text
@@ -135,16 +134,15 @@ def test_show_has_what_a_person_asks_first(shell: Shell) -> None:
 
     lines = shell.ok("show").splitlines()
 
-    fields = {
-        line.split()[0]: line.split(maxsplit=1)[1]
-        for line in lines
-        if line[0] != " " and " " in line
-    }
-    assert fields["state"] == "failed"
-    assert fields["exit"] == "7"
-    assert fields["task"] == 'broken "a b"'
-    assert fields["error"] == "ExitStatus: exit status 7"
-    assert {"created", "started", "finished", "took"} <= fields.keys()
+    fields = dict(line.split(": ", 1) for line in lines if ": " in line and line[0] != " ")
+    assert fields["State"] == "failed"
+    assert fields["Exit"] == "7"
+    assert fields["Task"] == "broken"
+    assert fields["Args"] == '"a b"'
+    assert fields["Error"] == "exit status 7"
+    assert {"Created", "Finished", "File"} <= fields.keys()
+    assert fields["File"].startswith(str(shell.root / "failed"))
+    assert "(spoolq logs 1 shows all 100)" in lines[-11]
     assert lines[-1] == "  100"
 
 

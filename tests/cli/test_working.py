@@ -206,6 +206,7 @@ def test_options_reach_the_worker(shell: Shell, start: Any) -> None:
         "queues": ["a", "b"],
         "spare": 2,
         "spare_min_priority": 7,
+        "tasks": [],
         "type": "Python",
     }
 

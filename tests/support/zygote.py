@@ -66,11 +66,12 @@ class Zygote:
 
 def serve() -> None:
     """Fork a child for each request on stdin and answer with its exit code on stdout."""
-    import spoolq.cli.app  # forked children find it imported
-    import spoolq.files.store
+    import spoolq.files.store  # forked children find it imported
     import spoolq.runners.executable  # noqa: F401
     from spoolq.cli import main, miniq
+    from spoolq.cli.app import GROUPS, make_app
 
+    make_app(GROUPS)
     programs = {"spoolq": main, "miniq": miniq}
     for line in sys.stdin:
         request = json.loads(line)

@@ -1,0 +1,33 @@
+"""Which tasks the executables in `jobs/` perform: names, without what it takes to run them."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+EXEC: Final = "exec"
+"""The task of a command line; an executable of this name is never run."""
+
+
+def find_executable(root: str, task: str) -> str | None:
+    """The path of the executable for a task: `jobs/NAME.job`, else `jobs/NAME`, else None."""
+    if not task or "/" in task or "\0" in task or task.startswith("."):
+        return None
+    for path in (f"{root}/jobs/{task}.job", f"{root}/jobs/{task}"):
+        # A link to nothing counts: its job fails and says so, instead of waiting in silence.
+        if os.path.lexists(path) and not os.path.isdir(path):
+            return path
+    return None
+
+
+def executable_tasks(root: str) -> set[str]:
+    """The tasks that executables in `jobs/` perform, `exec` among them."""
+    tasks = {EXEC}
+    try:
+        with os.scandir(f"{root}/jobs") as entries:
+            for entry in entries:
+                if not entry.name.startswith(".") and not entry.is_dir():
+                    tasks |= {entry.name, entry.name.removesuffix(".job")}
+    except FileNotFoundError:
+        pass
+    return {task for task in tasks if task}

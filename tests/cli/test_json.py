@@ -1,0 +1,94 @@
+"""What --json prints is what docs/json says, for every verb."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from spoolq import Spool
+from spoolq.why import CODES, VIEWS
+from tests.cli.conftest import Shell
+from tests.cli.scene import play
+from tests.cli.schema import DIRECTORY, problems, schema, undescribed
+
+CALLS: dict[str, list[str]] = {
+    "list": ["list"],
+    "job": ["show", "2"],
+    "why": ["why", "5"],
+    "wait": ["wait", "2"],
+    "stats": ["stats"],
+    "workers": ["workers"],
+    "locks": ["locks"],
+    "logs": ["logs", "2"],
+    "doctor": ["doctor"],
+    "clean": ["clean"],
+    "retry": ["retry", "2"],
+    "remove": ["remove", "1", "2"],
+    "kill": ["kill", "5"],
+    "is": ["is", "failed", "2"],
+    "count": ["count"],
+    "note": ["note", "2", "a=1"],
+    "lock": ["lock", "--ttl", "9", "mine"],
+    "unlock": ["unlock", "gpu"],
+}
+
+
+@pytest.fixture
+def scene(shell: Shell) -> Shell:
+    play(shell.root)
+    Spool(shell.root, durability="none").lock("gpu", 60)
+    return shell
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_verb_prints_what_its_schema_says(scene: Shell, name: str) -> None:
+    verb, *rest = CALLS[name]
+
+    value = json.loads(scene.run(verb, "--json", *rest).out)
+
+    assert [*problems(value, schema(name))] == []
+    assert [*undescribed(value, schema(name))] == []
+
+
+def test_every_schema_belongs_to_a_verb_that_is_checked() -> None:
+    assert {path.name.partition(".")[0] for path in DIRECTORY.glob("*.json")} == CALLS.keys()
+
+
+def test_the_schemas_know_every_reason_and_every_view() -> None:
+    properties = schema("job")["properties"]
+
+    assert properties["reason"]["properties"]["code"]["enum"] == [*CODES]
+    assert properties["view"]["enum"] == [*VIEWS]
+
+
+def test_every_line_of_jsonl_is_an_item_of_the_listing(scene: Shell) -> None:
+    lines = scene.ok("list", "-o", "jsonl").splitlines()
+
+    assert len(lines) == len(scene.json("list")) == 7
+    assert all(not [*problems(json.loads(line), schema("job"))] for line in lines)
+
+
+@pytest.mark.parametrize("verb", ["show", "why", "wait"])
+def test_several_ids_make_an_array(scene: Shell, verb: str) -> None:
+    one: Any = json.loads(scene.run(verb, "--json", "1").out)
+    both: Any = json.loads(scene.run(verb, "--json", "1-2").out)
+
+    assert one["id"] == 1
+    assert [item["id"] for item in both] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("value", "rules"),
+    [
+        (True, {"type": "integer"}),
+        ("x", {"enum": ["y"]}),
+        ("x", {"type": "string", "pattern": "^y"}),
+        ({}, {"type": "object", "required": ["a"]}),
+        ({"a": None}, {"properties": {"a": {"type": "number"}}}),
+        ([1, "2"], {"items": {"type": "integer"}}),
+    ],
+)
+def test_the_checker_finds_what_is_wrong(value: object, rules: dict[str, Any]) -> None:
+    assert [*problems(value, rules)] != []

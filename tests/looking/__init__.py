@@ -1,0 +1,1 @@
+"""Selectors, reasons and what they find, without the command line."""
