@@ -314,7 +314,10 @@ class MemoryBackend(Backend):
             if job is None:
                 return False
             started, worker = job.before
-            job.state, job.record = "inactive", {**job.record, "started": started, "worker": worker}
+            # It was due when it was claimed: a clock set back does not make it wait again.
+            due = min(job.record["delayed"], self._clock.wall())
+            given_back = {"started": started, "worker": worker, "delayed": due}
+            job.state, job.record = "inactive", {**job.record, **given_back}
             self._ring()
             return True
 

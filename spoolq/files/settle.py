@@ -317,7 +317,9 @@ class Settler:
 
     def release(self, found: Found, record: Record, now: float) -> bool:
         """Give a claim back: inactive again, no attempt counted, a new epoch."""
-        place = self._publisher.place(record, now)
+        # It was due when it was claimed: a clock set back since then does not make it wait again.
+        due = min(record["delayed"], now)
+        place = self._publisher.place({**record, "delayed": due}, now)
         name = found.name
         moved = self._tokens.put(
             found.token.path, record, place, name.epoch + 1, name.revision, names.nonce()

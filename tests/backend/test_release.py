@@ -51,6 +51,20 @@ def test_a_job_that_is_given_back_keeps_its_place_and_the_notes_it_got(
     assert claim(backend, worker)["id"] == second
 
 
+def test_a_claim_that_is_given_back_after_the_clock_was_set_back_does_not_wait_again(
+    backend: Backend, worker: int, clock: FakeClock
+) -> None:
+    """Thirteen of 5,000 jobs of a storm waited for fifty minutes: a server's clock had been set
+    back between their claim and its release."""
+    job = backend.enqueue("foo")
+    claimed = claim(backend, worker)
+    clock.jump(-3000)
+
+    assert backend.release_job(job, claimed["retries"])
+
+    assert claim(backend, worker)["id"] == job
+
+
 @pytest.mark.parametrize("state", ["inactive", "finished", "other attempt", "missing"])
 def test_only_the_attempt_that_runs_can_be_given_back(
     backend: Backend, worker: int, state: str
