@@ -102,6 +102,12 @@ def around(backend: Backend, job: JobInfo) -> Found:
     return Found(backend, [job], _parents(backend, [job], {}))
 
 
+def those_of(backend: Backend, ids: Iterable[int]) -> Found:
+    """Those of these jobs that are there."""
+    rows = _rows(backend, set(ids))
+    return Found(backend, rows, _parents(backend, rows, {}))
+
+
 def workers(backend: Backend) -> list[WorkerInfo]:
     """Every registered worker, newest first."""
     rows: list[WorkerInfo] = backend.list_workers(0, _EVERY).rows

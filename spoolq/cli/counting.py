@@ -14,6 +14,7 @@ from spoolq.cli.context import Opened, opened
 from spoolq.cli.formats import Listing, NoHeader, Output, chosen, hint, terminal_width
 from spoolq.cli.output import digits, escape, iso, print_json
 from spoolq.cli.tables import Column, table
+from spoolq.files.fs import mounted
 from spoolq.lookup import workers as all_workers
 from spoolq.model import JSON, JobInfo, WorkerInfo
 from spoolq.why import age, live_workers, serves, slots
@@ -183,9 +184,8 @@ def percentile(numbers: list[float], percent: int) -> float:
 def _shown(spool: Opened, overview: Overview) -> list[str]:
     from importlib.metadata import version  # 19 ms, for this command only
 
-    fs = getattr(spool.spool.backend, "_fs", None)
-    kind = getattr(fs, "kind", "") or "?"
-    lines = [f"{escape(spool.directory)}  {kind}  format 1  spoolq {version('spoolq')}"]
+    disk = " ".join(mounted(spool.directory)) or "unknown disk"
+    lines = [f"{escape(spool.directory)}  {escape(disk)}  format 1  spoolq {version('spoolq')}"]
     if overview.queues:
         lines += overview.table(terminal_width())
     lines += ["", *_summary(overview)]

@@ -19,7 +19,7 @@ from spoolq.cli.output import compact, escape, job_json, local, many, print_json
 from spoolq.cli.selecting import Selectors, selection, some_or_last
 from spoolq.cli.tables import cells, cut
 from spoolq.logs import logged_attempts, read_log
-from spoolq.lookup import Found
+from spoolq.lookup import Found, those_of
 from spoolq.model import JSON, JobInfo, WorkerInfo
 from spoolq.selection import LAST
 from spoolq.why import (
@@ -33,6 +33,7 @@ from spoolq.why import (
 )
 
 TAIL: Final = 64 * 1024  # bytes of output read for its last lines
+CHILDREN: Final = 10  # that are shown with what they do
 LINES: Final = 10  # of them shown
 
 
@@ -252,7 +253,7 @@ def _fields(backend: Backend, found: Found, job: JobInfo, *, show_env: bool) -> 
         "Timeout": None if job.timeout is None else f"{job.timeout:g} s",
         "Notes": "  ".join(_note(key, value) for key, value in job.notes.items()) or None,
         "Parents": ", ".join(map(str, job.parents)) or "none",
-        "Children": ", ".join(map(str, job.children)) or "none",
+        "Children": _children(backend, job.children),
         "File": None if path is None else escape(path),
     }
     return {name: value for name, value in fields.items() if value is not None}
@@ -316,6 +317,15 @@ def _result(job: JobInfo) -> dict[str, str | None]:
     if job.state == "failed" or (job.state == "inactive" and job.retries and job.history):
         return {"Error": escape(brief_error(job)) or None}
     return {"Result": None if job.result is None else compact(job.result)}
+
+
+def _children(backend: Backend, ids: list[int]) -> str:
+    """`17 (blocked), 18 (ready) and 3 more`; one that was removed is only named."""
+    shown = ids[:CHILDREN]
+    found = those_of(backend, shown)
+    views = {child.id: f"{child.id} ({found.view(child)})" for child in found.jobs}
+    said = ", ".join(views.get(id_, str(id_)) for id_ in shown) or "none"
+    return said if len(ids) <= CHILDREN else f"{said} and {len(ids) - CHILDREN} more"
 
 
 def _name(job: JobInfo) -> str:

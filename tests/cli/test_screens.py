@@ -38,8 +38,8 @@ def scene(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Shell:
 
 def plain(text: str, root: Path) -> str:
     """Without what differs from run to run: times, names of files, the place, this host."""
-    kind = mounted(str(root))[0]
-    text = BAR.sub("", text).replace(str(root), "SPOOL").replace(f"SPOOL  {kind}", "SPOOL  DISK")
+    disk = " ".join(mounted(str(root)))
+    text = BAR.sub("", text).replace(str(root), "SPOOL").replace(f"SPOOL  {disk}", "SPOOL  DISK")
     text = text.replace(f"on {os.uname().nodename}", "on HOST")
     for pattern, instead in VARYING.items():
         text = re.sub(pattern, instead, text)
@@ -72,7 +72,7 @@ ID  STATE    QUEUE    TASK    PRIO  AGE  TIME  TRY  REASON
      Error: ValueError: bad width -1
       Args: "photo.jpg"  width=-1
      Notes: batch=7
-   Parents: none   Children: 6
+   Parents: none   Children: 6 (blocked)
       File: SPOOL/failed/2.json
 
   TIME  enqueued
@@ -221,7 +221,7 @@ Error: ValueError: bad width -1
 Args: "photo.jpg"  width=-1
 Notes: batch=7
 Parents: none
-Children: 6
+Children: 6 (blocked)
 File: SPOOL/failed/2.json
 
   TIME  enqueued

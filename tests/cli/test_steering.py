@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 from typing import TYPE_CHECKING
 
 import pytest
@@ -71,6 +73,21 @@ def test_removing_by_filter_needs_yes_off_a_terminal(mixed: Shell) -> None:
     mixed.ok("remove", "--yes", "state:failed")
 
     assert states(mixed).keys() == {1, 3, 4}
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [(b"n\n", 1, 5), (b"y\n", 0, 3)])
+def test_at_a_terminal_it_asks(mixed: Shell, answer: bytes, code: int, left: int) -> None:
+    ours, theirs = pty.openpty()
+    removing = mixed.popen("remove", "state:failed", stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    while b"remove 2 jobs? [y/N] " not in seen:
+        seen += os.read(ours, 4096)
+    os.write(ours, answer)
+
+    assert removing.wait(60) == code
+    os.close(ours)
+    assert len(states(mixed)) == left
 
 
 def test_what_is_active_is_not_removed_and_that_is_4(mixed: Shell) -> None:

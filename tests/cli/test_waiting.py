@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import subprocess
 from pathlib import Path
@@ -98,14 +100,30 @@ def test_it_waits_until_the_job_has_ended(shell: Shell, tmp_path: Path) -> None:
         assert waiting.wait(60) == 3
 
 
-def test_ctrl_c_leaves_the_job_alone(shell: Shell) -> None:
+@pytest.mark.parametrize("words", [("wait", "1"), ("logs", "-f", "1")])
+def test_ctrl_c_leaves_the_job_alone(shell: Shell, words: tuple[str, ...]) -> None:
     shell.ok("enqueue", "unknown")
-    with shell.popen("wait", "1") as waiting:
+    with shell.popen(*words) as waiting:
         wait_until(lambda: _catches_interrupts(waiting))
         waiting.send_signal(signal.SIGINT)
 
         assert waiting.wait(60) == 130
     assert shell.json("show", "1")["state"] == "inactive"
+
+
+def test_a_job_that_is_removed_while_it_is_awaited_is_125(shell: Shell) -> None:
+    shell.ok("enqueue", "unknown")
+    ours, theirs = pty.openpty()
+    waiting = shell.popen("wait", "1", stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    while b"1 unknown is ready" not in seen:
+        seen += os.read(ours, 4096)
+
+    shell.ok("remove", "1")
+
+    assert waiting.wait(60) == 125
+    os.close(ours)
 
 
 def _catches_interrupts(process: subprocess.Popen[bytes]) -> bool:
