@@ -8,8 +8,9 @@ from functools import cached_property
 import typer
 
 from spoolq.cli.exits import UNUSABLE, Refused
+from spoolq.root import default_root
 from spoolq.settings import Settings
-from spoolq.spool import Spool, default_root
+from spoolq.spool import Spool
 
 
 class Opened:
