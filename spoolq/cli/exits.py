@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from spoolq.errors import InvalidType, InvalidValue, SpoolError, SpoolUnavailable, UnknownTask
+
+TYPE_CHECKING = False  # see `tuples`
+if TYPE_CHECKING:
+    from typing import Final
 
 DONE: Final = 0
 NO: Final = 1
@@ -12,6 +14,8 @@ USAGE: Final = 2
 NOT_FOUND: Final = 3
 CONFLICT: Final = 4
 UNUSABLE: Final = 5
+TIMED_OUT: Final = 124  # of who waited, not of the job
+LOST: Final = 125  # spoolq itself failed while it was about to hand on a job's code
 BY_SIGNAL: Final = 128  # plus the number of the signal
 
 

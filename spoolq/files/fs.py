@@ -764,7 +764,7 @@ def mounted(path: str) -> tuple[str, str]:
 def boot_id() -> str:
     """What identifies this boot of this host; "" where the kernel does not say."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
             return file.read().strip()
     except OSError:
         return ""

@@ -85,6 +85,7 @@ def shell(tmp_path: Path, zygote: Zygote) -> Shell:
         **kept,
         "SPOOLQ_ROOT": str(root),
         "SPOOLQ_DURABILITY": "none",
+        "SPOOLQ_AUTOSTART": "never",
         "PYTHONPATH": str(REPOSITORY),
         "PYTHONWARNINGS": "error",
         "COLUMNS": "80",
