@@ -32,7 +32,7 @@ def add(opened: Opened, values: dict[str, Any], words: list[str]) -> int:
             CONFLICT,
             "command lines run in a single-user spool only: put an executable into jobs/",
         )
-    argv = _command_line(words, values.get("line"))
+    argv = _command_line(words, values.get("line"), values.get("cwd") or "")
     surroundings = _surroundings(values.get("cwd"))
     if values.get("each_line"):
         from spoolq.cli.bulk import add_each_line
@@ -109,14 +109,14 @@ def _source(arguments: list[str]) -> str | None:
 # -- command lines -------------------------------------------------------------------------------
 
 
-def _command_line(words: list[str], line: str | None) -> list[str]:
+def _command_line(words: list[str], line: str | None, directory: str) -> list[str]:
     if line is not None:
         if words:
             raise Refused(USAGE, "a command or -c 'shell line', not both")
         return ["/bin/sh", "-c", line]
     if not words:
         raise Refused(USAGE, "what should run? spoolq add CMD… or spoolq add -c 'shell line'")
-    if not _is_here(words[0]):
+    if not _is_here(words[0], directory):
         if len(words) == 1 and _SHELL_SIGNS & set(words[0]):
             raise Refused(
                 USAGE,
@@ -128,9 +128,9 @@ def _command_line(words: list[str], line: str | None) -> list[str]:
     return words
 
 
-def _is_here(program: str) -> bool:
-    """Whether the shell would find this program: `shutil.which`, which takes 2 ms to import."""
-    places = [""]
+def _is_here(program: str, directory: str) -> bool:
+    """Whether a shell in that directory would find it: `shutil.which` takes 2 ms to import."""
+    places = [f"{directory}/" if directory and not program.startswith("/") else ""]
     if "/" not in program:
         places = [f"{place or '.'}/" for place in os.environ.get("PATH", os.defpath).split(":")]
     return any(

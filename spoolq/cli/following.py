@@ -17,6 +17,7 @@ from spoolq.spool import Spool
 
 LOOK: Final = (0.05, 0.5)  # seconds between two looks: after output came, and the longest
 _BLOCK: Final = 64 * 1024
+NOT_RUN: Final = {"not found": 127, "not started": 126}  # as in a shell
 _ENDED: Final = ("finished", "failed")
 
 
@@ -49,13 +50,17 @@ def follow(
 
 
 def exit_code_of(job: JobInfo) -> int:
-    """The code a shell would see of an ended job: its own, 128 and its signal, or 0 and 1."""
+    """The code a shell would see of an ended job: its own, 128 and its signal, 126 or 127 for a
+    program that could not be started; without one 0 and 1."""
     if job.exit is not None:
         code, signal = job.exit.get("code"), job.exit.get("signal")
         if isinstance(code, int):
             return code
         if isinstance(signal, int):
             return BY_SIGNAL + signal
+        not_run = NOT_RUN.get(str(job.exit.get("reason")))
+        if not_run is not None:
+            return not_run
     return 0 if job.state == "finished" else NO
 
 
