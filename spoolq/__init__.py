@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # see `tuples`
 if TYPE_CHECKING:
+    from typing import Any
+
     from spoolq.backend import Backend
     from spoolq.errors import Cancel, JobFailed, JobRemoved, Retry, Snooze, SpoolError
     from spoolq.job import Job, current_job
@@ -48,6 +48,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

@@ -4,21 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, TypedDict
 
-JSON = Any  # dict, list, str, int, float, bool or None, nested: what JSON can carry
+from spoolq.states import (
+    FOREGROUND_QUEUE,
+    JSON,
+    MISSING_AFTER,
+    REMOVE_AFTER,
+    STATES,
+    STUCK,
+    STUCK_AFTER,
+    UNKNOWN_ERROR,
+    WORKER_GONE,
+    State,
+)
 
-State = Literal["inactive", "active", "finished", "failed"]
-STATES: Final[tuple[State, ...]] = ("inactive", "active", "finished", "failed")
-
-FOREGROUND_QUEUE: Final = "minion_foreground"  # Minion's reserved name; repair leaves it alone
-WORKER_GONE: Final = "Worker went away"
-STUCK: Final = "Job appears stuck in queue"
-UNKNOWN_ERROR: Final = "Unknown error"
-
-MISSING_AFTER: Final = 120.0  # seconds without a heartbeat; Minion waits 1800
-REMOVE_AFTER: Final = 172_800.0  # seconds a finished job is kept; Minion's default
-STUCK_AFTER: Final = 172_800.0  # seconds an overdue job may wait; Minion's default
+__all__ = [
+    "FOREGROUND_QUEUE",
+    "JSON",
+    "MISSING_AFTER",
+    "REMOVE_AFTER",
+    "STATES",
+    "STUCK",
+    "STUCK_AFTER",
+    "UNKNOWN_ERROR",
+    "WORKER_GONE",
+    "Claimed",
+    "JobInfo",
+    "LockInfo",
+    "Page",
+    "State",
+    "WorkerInfo",
+]
 
 
 @dataclass(frozen=True, slots=True)

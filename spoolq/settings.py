@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from spoolq.errors import InvalidValue
-from spoolq.model import MISSING_AFTER, REMOVE_AFTER, STUCK_AFTER
+from spoolq.states import MISSING_AFTER, REMOVE_AFTER, STUCK_AFTER
 
-Durability = Literal["full", "none"]
-Mode = Literal["single", "group"]
+TYPE_CHECKING = False  # see `tuples`
+if TYPE_CHECKING:
+    from typing import Any, Final, Literal, NamedTuple
+
+    Durability = Literal["full", "none"]
+    Mode = Literal["single", "group"]
+else:
+    from spoolq.tuples import NamedTuple
 
 
-@dataclass(frozen=True)
-class Settings:
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class Settings(NamedTuple):
     """The settings of one spool. Sizes are bytes, durations seconds."""
 
     durability: Durability = "full"
@@ -27,7 +35,7 @@ class Settings:
     """Space kept back so that running jobs can end on a full disk; None: 1 %, at most 8 MiB."""
     max_log: int = 64 * 1024 * 1024
     """Size of an attempt's log beyond which its middle is dropped."""
-    env: dict[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = _NONE
     """Variables that every executable is given."""
     pass_env: tuple[str, ...] = ()
     """Names of variables that executables inherit from the process that runs them."""
@@ -50,7 +58,7 @@ _WORDS = {"durability": ("full", "none"), "mode": ("single", "group")}
 
 def parse_settings(text: str) -> Settings:
     """Settings out of TOML. Raises InvalidValue with every problem in it, not only the first."""
-    import tomllib  # 3 ms, for a spool that has settings
+    import tomllib  # for a spool that has settings
 
     try:
         table = tomllib.loads(text)
@@ -72,7 +80,7 @@ def check_durability(value: str) -> Durability:
 
 
 def _problems(key: str, value: Any) -> list[str]:
-    known = [item.name for item in fields(Settings)]
+    known = Settings._fields
     if key not in known:
         return [f"unknown setting {key!r} (known: {', '.join(known)})"]
     if isinstance(value, bool) or not isinstance(value, _TYPES[key]):

@@ -29,6 +29,7 @@ from spoolq.job import Job, Seconds, current_job, is_async, wait_seconds
 from spoolq.listing import Listing
 from spoolq.model import FOREGROUND_QUEUE, JSON, JobInfo, LockInfo, Page, WorkerInfo
 from spoolq.registry import Registry
+from spoolq.root import default_root
 from spoolq.tasks import AnyTask, AsyncTask, Task
 from spoolq.transitions import Backoff, check_id, check_task, parent_blocks
 from spoolq.worker import Worker
@@ -469,17 +470,6 @@ class Spool(Emitter):
     def reset(self, *, all: bool = False, locks: bool = False) -> None:
         """Forget everything, or all locks."""
         self.backend.reset(all=all, locks=locks)
-
-
-def default_root() -> str:
-    """The directory `Spool()` uses: $SPOOLQ_ROOT, else $MINIQ_ROOT, else the user's own."""
-    root = os.environ.get("SPOOLQ_ROOT") or os.environ.get("MINIQ_ROOT")
-    if root:
-        return root
-    state = os.environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(state):  # the XDG specification: a relative one counts as unset
-        state = os.path.expanduser("~/.local/state")
-    return os.path.join(state, "spoolq")
 
 
 def _open(url: object, options: dict[str, Any]) -> Backend:

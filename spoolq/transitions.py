@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
 
 from spoolq.errors import InvalidType, InvalidValue
-from spoolq.model import JSON, UNKNOWN_ERROR, State
+from spoolq.states import JSON, UNKNOWN_ERROR, State
 
-Record = dict[str, Any]
+TYPE_CHECKING = False  # see `tuples`
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+    Record = dict[str, Any]
+else:
+    Record = dict
+
+
 Backoff = Callable[..., float]
 
 # (state, event) -> the states it may end in, none for a job that is gone then. What is not here

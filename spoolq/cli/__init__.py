@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from spoolq.cli.exits import BY_SIGNAL, NO, USAGE, Refused, exit_code
-from spoolq.cli.output import escape, say
 from spoolq.errors import SpoolError
+
+TYPE_CHECKING = False  # see `tuples`
+if TYPE_CHECKING:
+    from typing import Final
 
 MINIQ_USAGE: Final = "usage: miniq NAME [ARGS…]"
 
@@ -36,6 +38,8 @@ def guarded(name: str, command: Callable[[], int]) -> int:
     except (SpoolError, Refused) as error:
         if os.environ.get("SPOOLQ_DEBUG"):
             raise
+        from spoolq.cli.output import escape, say
+
         say(f"{name}: {escape(str(error))}")
         return error.code if isinstance(error, Refused) else exit_code(error)
     except BrokenPipeError:
@@ -48,9 +52,14 @@ def guarded(name: str, command: Callable[[], int]) -> int:
 
 
 def _spoolq(words: Sequence[str]) -> int:
-    from spoolq.cli.app import run  # miniq does without Typer
+    from spoolq.cli import hot
 
-    return run(words)
+    code = hot.run(words)
+    if code is None:
+        from spoolq.cli.app import run
+
+        code = run(words)
+    return code
 
 
 def _miniq(words: Sequence[str]) -> int:
@@ -58,9 +67,8 @@ def _miniq(words: Sequence[str]) -> int:
         print(MINIQ_USAGE)
         return 0
     if not words or words[0].startswith("-"):
-        say(MINIQ_USAGE)
+        print(MINIQ_USAGE, file=sys.stderr)
         return USAGE
-    from spoolq.spool import Spool  # usage needs no spool
+    from spoolq.cli import hot  # usage needs no spool
 
-    print(Spool().enqueue(words[0], list(words[1:])).id)
-    return 0
+    return hot.miniq(words)

@@ -17,7 +17,7 @@ from spoolq.cli.exits import USAGE
 # Which module registers which verbs: a command imports its own and no other, for half of what a
 # short command costs is imports. For help, and for a verb that nobody knows, there are all.
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
-    "enqueueing": ("add", "enqueue"),
+    "enqueueing": ("add", "enqueue", "import"),
     "performing": ("process", "repair"),
     "working": ("worker",),
     "listing": ("list", "ls", "count", "is"),

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from functools import cached_property
 
-import typer
-
 from spoolq.cli.exits import UNUSABLE, Refused
-from spoolq.settings import Settings
-from spoolq.spool import Spool, default_root
+from spoolq.root import default_root
+
+TYPE_CHECKING = False  # see `tuples`
+if TYPE_CHECKING:
+    import typer
+
+    from spoolq.files.producer import Producer
+    from spoolq.settings import Settings
+    from spoolq.spool import Spool
 
 
 class Opened:
@@ -31,8 +36,18 @@ class Opened:
     @cached_property
     def spool(self) -> Spool:
         """The spool. Raises SpoolUnavailable, or InvalidValue for a wrong durability."""
+        from spoolq.spool import Spool
+
         # A path, even if somebody calls a directory "memory:": a command outlives nothing.
         return Spool(f"{self.root}/.", durability=self._durability)
+
+    @cached_property
+    def producer(self) -> Producer:
+        """The spool, to put jobs in; raises what `spool` raises."""
+        from spoolq.files.producer import Producer
+
+        durability = self._durability or os.environ.get("SPOOLQ_DURABILITY")
+        return Producer(self.root, durability=durability)
 
     @property
     def directory(self) -> str:
@@ -45,8 +60,7 @@ class Opened:
     @property
     def settings(self) -> Settings:
         """The settings of the spool."""
-        settings: Settings = getattr(self.spool.backend, "settings", None) or Settings()
-        return settings
+        return self.producer.settings
 
 
 def opened(context: typer.Context) -> Opened:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from spoolq.errors import (
     InvalidType,
     InvalidValue,
@@ -13,14 +11,18 @@ from spoolq.errors import (
     UnknownTask,
 )
 
+TYPE_CHECKING = False  # see `tuples`
+if TYPE_CHECKING:
+    from typing import Final
+
 DONE: Final = 0
 NO: Final = 1
 USAGE: Final = 2
 NOT_FOUND: Final = 3
 CONFLICT: Final = 4
 UNUSABLE: Final = 5
-TIMED_OUT: Final = 124
-FAILED_ITSELF: Final = 125
+TIMED_OUT: Final = 124  # of who waited, not of the job
+FAILED_ITSELF: Final = 125  # while it was about to hand on a job's code
 CANNOT_RUN: Final = 126
 NO_PROGRAM: Final = 127
 BY_SIGNAL: Final = 128  # plus the number of the signal

@@ -5,7 +5,6 @@ The file is looked at again and again: from another host nothing tells of its gr
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable
 from typing import Final
@@ -18,6 +17,7 @@ from spoolq.spool import Spool
 
 LOOK: Final = (0.05, 0.5)  # seconds between two looks: after output came, and the longest
 _BLOCK: Final = 64 * 1024
+NOT_RUN: Final = {"not found": NO_PROGRAM, "not started": CANNOT_RUN}  # as in a shell
 _ENDED: Final = ("finished", "failed")
 
 
@@ -50,16 +50,17 @@ def follow(
 
 
 def exit_code_of(job: JobInfo) -> int:
-    """The code a shell would see of an ended job: its own, 128 and its signal, or 0 and 1."""
+    """The code a shell would see of an ended job: its own, 128 and its signal, 126 or 127 for a
+    program that could not be started; without one 0 and 1."""
     if job.exit is not None:
         code, signal = job.exit.get("code"), job.exit.get("signal")
         if isinstance(code, int):
             return code
         if isinstance(signal, int):
             return BY_SIGNAL + signal
-        if job.exit.get("reason") == "not started":
-            missing = os.strerror(errno.ENOENT) in str(job.result)
-            return NO_PROGRAM if missing else CANNOT_RUN
+        not_run = NOT_RUN.get(str(job.exit.get("reason")))
+        if not_run is not None:
+            return not_run
     return 0 if job.state == "finished" else NO
 
 

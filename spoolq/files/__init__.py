@@ -4,10 +4,12 @@
     repair      what time and crashes leave, put right
     claims      who may run a job                       inbox     files dropped by hand
     settle      finish, fail, retry, remove, note
-    publish     new jobs, and where a job goes
+    publish     where a job goes, and batches of new ones
     families    parents and children                    registry  workers   locks   named locks
     census      counts: stats, history, totals
     catalog     look-up by id, and walks over all jobs
+    producer    a spool opened only to put jobs in
+    fresh       new jobs that wait for nobody
     tokens      the two primitives of docs/format.md: move and supersede
     places      directories of buckets                  counters  numbers that are names
     doorbell    what wakes a worker that waits      endings   what wakes who waits for a result

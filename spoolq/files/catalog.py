@@ -25,7 +25,7 @@ from spoolq.files.places import (
     list_buckets,
 )
 from spoolq.files.tokens import Settling, Token, Tokens
-from spoolq.model import STATES, State
+from spoolq.states import STATES, State
 
 _LOOKS: Final = 3  # at a block whose jobs change while it is looked at
 

@@ -20,7 +20,7 @@ from spoolq.files.catalog import Catalog
 from spoolq.files.fs import Filesystem, has_settled
 from spoolq.files.layout import Layout
 from spoolq.files.places import HOUR, Place
-from spoolq.model import JSON
+from spoolq.states import JSON
 
 # A whole line each: what an editor or rsync leaves beside a job has its name inside its own.
 _HEAD: Final = r"^\d+\.\d+\.\d+\.[0-9a-z]+"

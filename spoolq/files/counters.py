@@ -8,11 +8,14 @@ Whoever remembers which parents are done reads it with the first, at no cost.
 from __future__ import annotations
 
 import re
-from typing import Final
 
 from spoolq.errors import SpoolUnavailable
 from spoolq.files.fs import Filesystem, Glance
 from spoolq.files.names import nonce
+
+TYPE_CHECKING = False  # see `tuples`
+if TYPE_CHECKING:
+    from typing import Final
 
 _WINDOW: Final = 256
 

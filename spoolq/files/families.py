@@ -26,7 +26,7 @@ from spoolq.files.counters import Counter
 from spoolq.files.fs import Filesystem
 from spoolq.files.layout import Layout
 from spoolq.files.places import HOUR, Place
-from spoolq.model import STATES
+from spoolq.states import STATES
 from spoolq.transitions import Record, parent_blocks
 
 _REMEMBERED: Final = 200_000  # parents known to be done, and markers known to be made

@@ -18,12 +18,14 @@ import errno
 import functools
 import os
 import stat
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final, NoReturn
 
 from spoolq.clock import SystemClock
 from spoolq.errors import JobCorrupt, SpoolFull, SpoolUnavailable
+
+TYPE_CHECKING = False  # see `tuples`
+if TYPE_CHECKING:
+    from typing import Any, Final, NoReturn
 
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: a FIFO in place of a job must not hang its reader.
@@ -282,7 +284,7 @@ class Filesystem:
             raise NoDirectory(target)
         elif not self.local:
             # A client may go on believing for a while that a name is not there.
-            threading.Event().wait(_PAUSE * 4**attempt)
+            SystemClock().sleep(_PAUSE * 4**attempt)
 
     def _is_listed(self, path: str) -> bool:
         """`has`, for whoever concludes something from a name that is not there.
@@ -747,7 +749,9 @@ def mounted(path: str) -> tuple[str, str]:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
             for line in lines:
                 fields, _, rest = line.partition(" - ")
-                point = fields.split(" ")[4].encode("latin-1", "replace").decode("unicode_escape")
+                point = fields.split(" ")[4]
+                if "\\" in point:
+                    point = point.encode("latin-1", "replace").decode("unicode_escape")
                 inside = path == point or path.startswith(point.rstrip("/") + "/")
                 if inside and len(point) >= len(best):
                     best, (kind, device) = point, rest.split(" ")[:2]
@@ -760,7 +764,7 @@ def mounted(path: str) -> tuple[str, str]:
 def boot_id() -> str:
     """What identifies this boot of this host; "" where the kernel does not say."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
             return file.read().strip()
     except OSError:
         return ""

@@ -119,7 +119,7 @@ class Inbox:
         token = self._tokens.supersede_one(Change(source, record, place, epoch, revision))
         if token is None:
             return False
-        self._publisher.settle_in(token, record, now)
+        self._publisher.settle_in(token.place, record, now)
         return True
 
 

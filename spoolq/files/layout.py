@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import Final
 
 from spoolq.errors import (
     InvalidValue,
@@ -18,6 +17,10 @@ from spoolq.errors import (
 from spoolq.files import names
 from spoolq.files.fs import Filesystem
 from spoolq.settings import Settings, parse_settings
+
+TYPE_CHECKING = False  # see `tuples`
+if TYPE_CHECKING:
+    from typing import Final
 
 VERSION: Final = "spoolq 1"
 DIRECTORIES: Final = (

@@ -16,28 +16,24 @@ Pure: no disk. Every name is made and parsed here.
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import re
-import string
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+
+TYPE_CHECKING = False  # see `tuples`
+if TYPE_CHECKING:
+    from typing import Final, NamedTuple
+else:
+    from spoolq.tuples import NamedTuple
 
 BLOCK: Final = 256
 """Ids of one bucket or shard. Listing 256 names costs 60 µs and 1,024 cost 260: a look-up lists
 one such directory, and must stay below 200 µs."""
 
-_PLAIN: Final = frozenset(string.ascii_letters + string.digits + "_-")
+_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+_PLAIN: Final = frozenset(_DIGITS + _DIGITS[10:].upper() + "_-")
 _ENCODED: Final = _PLAIN | {"%", "~"}
 _LONGEST: Final = 100  # of an encoded string; a name has to fit into 255 bytes beside its numbers
-_NAME: Final = re.compile(
-    r"(0|[1-9][0-9]{0,18})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.([0-9a-z]{1,32})"
-    r"(?:\.d(0|-?[1-9][0-9]{0,17}))?(?:\.x(0|-?[1-9][0-9]{0,17}))?"
-    r"(?:\.s(0|-?[1-9][0-9]{0,17}))?(?:\.f(0|-?[1-9][0-9]{0,17}))?"
-    r"(?:\.p([0-9a-f]{10}))?"
-    r"\.([A-Za-z0-9_%~-]{1,140})\.json",
-    re.ASCII,
-)
 
 
 class JobName(NamedTuple):
@@ -113,9 +109,22 @@ def claimed(name: str, nonce: str, started: int) -> tuple[JobName, str] | None:
     return mine, f"{id_}.{epoch}.{revision}.{nonce}.s{started}.{kin}{task}.json"
 
 
+@functools.cache
+def _grammar() -> re.Pattern[str]:
+    # Compiled when first asked for: 1 ms, and who adds a job takes no name apart.
+    return re.compile(
+        r"(0|[1-9][0-9]{0,18})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.([0-9a-z]{1,32})"
+        r"(?:\.d(0|-?[1-9][0-9]{0,17}))?(?:\.x(0|-?[1-9][0-9]{0,17}))?"
+        r"(?:\.s(0|-?[1-9][0-9]{0,17}))?(?:\.f(0|-?[1-9][0-9]{0,17}))?"
+        r"(?:\.p([0-9a-f]{10}))?"
+        r"\.([A-Za-z0-9_%~-]{1,140})\.json",
+        re.ASCII,
+    )
+
+
 def parse(name: str) -> JobName | None:
     """The parts of a job's file name; None for a name that is not in the grammar."""
-    match = _NAME.fullmatch(name)
+    match = _grammar().fullmatch(name)
     if match is None:
         return None
     id_, epoch, revision, nonce, due, expires, started, finished, family, task = match.groups()
@@ -165,7 +174,7 @@ def encode(text: str) -> str:
     if len(encoded) <= _LONGEST:
         return encoded
     head = re.sub(r"%[0-9A-F]?$", "", encoded[:60])
-    return f"{head}~{hashlib.sha256(data).hexdigest()[:32]}"
+    return f"{head}~{_sha256(data)[:32]}"
 
 
 def decode(encoded: str) -> str | None:
@@ -197,7 +206,13 @@ def _family(parents: tuple[int, ...]) -> str:
 
 def _digest(parents: Iterable[int]) -> str:
     text = ",".join(map(str, parents))
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
+    return _sha256(text.encode())[:10]
+
+
+def _sha256(data: bytes) -> str:
+    import hashlib  # 2 ms, which a name seldom needs
+
+    return hashlib.sha256(data).hexdigest()
 
 
 def micros(seconds: float) -> int:
@@ -224,11 +239,10 @@ class _Nonce:
 
 
 def _base36(number: int) -> str:
-    digits = string.digits + string.ascii_lowercase
     text = ""
     for _ in range(10):
         number, rest = divmod(number, 36)
-        text += digits[rest]
+        text += _DIGITS[rest]
     return text
 
 

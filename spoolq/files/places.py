@@ -19,13 +19,18 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator
-from typing import Final, NamedTuple
 
 from spoolq.files import names
 from spoolq.files.fs import Filesystem
 from spoolq.files.layout import Layout
-from spoolq.model import State
+from spoolq.states import State
 from spoolq.transitions import Record
+
+TYPE_CHECKING = False  # see `tuples`
+if TYPE_CHECKING:
+    from typing import Final, NamedTuple
+else:
+    from spoolq.tuples import NamedTuple
 
 HOUR: Final = 3600
 _REMEMBERED: Final = 4096  # places this process need not make again
@@ -83,22 +88,25 @@ FAILED: Final = Place("failed")
 SETTLING: Final = Place("settling")  # of a change under way: it has no state of its own
 
 
-_CODE: Final = re.compile(
-    r"(ready|delayed|waiting)\+([A-Za-z0-9_%~-]+)\+(0|-?[1-9][0-9]{0,18})"
-    r"(?:\+(b[0-9]+-[0-9]+-[0-9a-z]+))?",
-    re.ASCII,
-)
-_ACTIVE: Final = re.compile(r"active\+([0-9]+-[0-9a-f]+)", re.ASCII)
+@functools.cache
+def _codes() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    inactive = re.compile(
+        r"(ready|delayed|waiting)\+([A-Za-z0-9_%~-]+)\+(0|-?[1-9][0-9]{0,18})"
+        r"(?:\+(b[0-9]+-[0-9]+-[0-9a-z]+))?",
+        re.ASCII,
+    )
+    return inactive, re.compile(r"active\+([0-9]+-[0-9a-f]+)", re.ASCII)
 
 
 @functools.lru_cache(_REMEMBERED)
 def parse_code(code: str) -> Place | None:
     """The place with this code; None for what is none."""
-    found = _CODE.fullmatch(code)
+    inactive, running = _codes()
+    found = inactive.fullmatch(code)
     if found:
         kind, queue, key, batch = found.groups(default="")
         return Place(kind, queue, key, batch)
-    found = _ACTIVE.fullmatch(code)
+    found = running.fullmatch(code)
     if found:
         return Place("active", "", found[1])
     return {"finished": FINISHED, "failed": FAILED}.get(code)

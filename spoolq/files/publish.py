@@ -1,35 +1,23 @@
-"""Publication: new jobs, and where a job that becomes inactive goes.
-
-A fresh job is complete and synced under a private name in `tmp/` before one rename gives it its
-place. Every publication but that of a fresh job that is ready now moves the queue's generation
-on: `inactive/<queue>/generation.<n>.<nonce>`. Claimers keep listings, and consume them as long as
-the queue's own listing is the same: ids only grow, so a fresh job comes behind what they keep.
-"""
+"""Publication: where a job that becomes inactive goes, new ones and those that come back."""
 
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Sequence
 
-from spoolq.errors import SpoolFull
 from spoolq.files import names, records
 from spoolq.files.counters import Counter
 from spoolq.files.families import Families, alarm_name, alarm_place
+from spoolq.files.fresh import Fresh
 from spoolq.files.fs import Denied, Filesystem, NoDirectory
 from spoolq.files.layout import Layout
-from spoolq.files.places import Place, Places, delayed, job_name, ready, waiting
+from spoolq.files.places import Place, Places, job_name, waiting
 from spoolq.files.tokens import Token, Tokens
 from spoolq.transitions import Record
 
-_GENERATION = "generation."
-_GENERATION_NAME = re.compile(r"generation\.([0-9]+)\.[0-9a-z]+", re.ASCII)
-_MIN_INODES = 1000
-_CHECK_EVERY = 256  # enqueues between two looks at the free space
 
-
-class Publisher:
-    """Puts jobs into the places where claimers look."""
+class Publisher(Fresh):
+    """Puts jobs into the places where claimers look, those that have parents too."""
 
     def __init__(
         self,
@@ -41,66 +29,11 @@ class Publisher:
         counter: Counter,
         low_water: int,
     ) -> None:
-        self._fs = fs
-        self._layout = layout
-        self._places = places
+        super().__init__(fs, layout, places, counter, low_water)
         self._tokens = tokens
         self._families = families
-        self._counter = counter
-        self.low_water = low_water
-        self._until_check = 0
-        self._ready: dict[tuple[str, int, int], str] = {}
 
-    # -- new jobs --------------------------------------------------------------------------------
-
-    def enqueue(self, record: Record, now: float) -> int:
-        """Publish a new job; its id. Survives power loss after return."""
-        self._until_check -= 1
-        if self._until_check < 0:
-            self.check_space()
-        body = records.encode_fresh(record)  # refuses before an id is taken
-        id_ = record["id"] = self._counter.take()
-        data, nonce = records.seal(body, id_), names.nonce()
-        if record["parents"] or record["delayed"] > now:
-            self._enqueue_for_later(data, record, nonce, now)
-        else:
-            self._enqueue_ready(data, record, nonce)
-        return id_
-
-    def _enqueue_ready(self, data: bytes, record: Record, nonce: str) -> None:
-        """The path of most jobs: what it does for one job, it does once for its bucket."""
-        block = names.block_of(record["id"])
-        key = (record["queue"], record["priority"], block)
-        bucket = self._ready.get(key)
-        if bucket is None:
-            if len(self._ready) > 1000:
-                self._ready.clear()
-            place = ready(record["queue"], record["priority"])
-            bucket = self._ready[key] = self._places.make(place, block)
-        due, task = names.micros(record["delayed"]), names.encode(record["task"])
-        name = names.fresh(record["id"], nonce, due, record["expires"], task)
-        try:
-            self._fs.publish(f"{self._layout.tmp}/{nonce}", f"{bucket}/{name}", data)
-        except NoDirectory:
-            del self._ready[key]  # RACE: emptied and removed by a claimer
-            self._enqueue_ready(data, record, nonce)
-        else:
-            self.ring(names.encode(record["queue"]))
-
-    def _enqueue_for_later(self, data: bytes, record: Record, nonce: str, now: float) -> None:
-        place = self.place(record, now, fresh=False)
-        name = str(job_name(record, place, 0, 0, nonce))
-        block = names.block_of(record["id"])
-        while True:
-            bucket = self._places.made(place, block) or self._places.make(place, block)
-            try:
-                self._fs.publish(f"{self._layout.tmp}/{nonce}", f"{bucket}/{name}", data)
-            except NoDirectory:
-                self._places.forget(place, block)  # RACE: emptied and removed by a claimer
-            else:
-                break
-        if place.kind != "ready":
-            self.settle_in(Token(bucket, name, place), record, now)
+    # -- batches ---------------------------------------------------------------------------------
 
     def enqueue_many(self, batch: Sequence[Record], now: float) -> list[int]:
         """Publish jobs that share queue, priority, delay and parents: one rename shows them all."""
@@ -124,8 +57,7 @@ class Publisher:
         if place.kind == "ready":
             self.ring(place.queue)
         else:
-            last = Token(place.bucket(self._layout, names.block_of(first)), "", place)
-            self.settle_in(last, batch[0], now)
+            self.settle_in(place, batch[0], now)
         return ids
 
     def _stage(
@@ -163,22 +95,6 @@ class Publisher:
             break
         fs.sync_directory(above)
 
-    def check_space(self) -> None:
-        """Refuse new work below the low-water mark: jobs that run must still be able to end.
-
-        Raises SpoolFull.
-        """
-        self._fs.check_root()
-        self._until_check = _CHECK_EVERY
-        free, _, inodes = self._fs.space()
-        if free < self.low_water or inodes < _MIN_INODES:
-            self._until_check = 0
-            raise SpoolFull(
-                f"{self._fs.root} is full: {free} bytes and {inodes} files are free, and below "
-                f"{self.low_water} bytes or {_MIN_INODES} files no new job is taken in; make room",
-                self._fs.root,
-            )
-
     # -- places ----------------------------------------------------------------------------------
 
     def place(self, record: Record, now: float, *, fresh: bool = True) -> Place:
@@ -191,14 +107,11 @@ class Publisher:
             blocking = self._families.blocking(record, now, fresh=fresh)
             if blocking:
                 return waiting(record["queue"], blocking.name.id)
-        if record["delayed"] > now:
-            return delayed(record["queue"], record["delayed"])
-        return ready(record["queue"], record["priority"])
+        return super().place(record, now)
 
-    def settle_in(self, token: Token, record: Record, now: float) -> None:
+    def settle_in(self, place: Place, record: Record, now: float) -> None:
         """After a publication that is not of a fresh ready job: tell the claimers, and let a
         child look at its parent once more (the other half of store-then-list)."""
-        place = token.place
         if place.kind == "waiting":
             parent = int(place.key)
             blocking = self._families.blocking(record, now)
@@ -207,7 +120,7 @@ class Publisher:
             elif blocking.name.expires is not None:
                 self._set_alarm(place.queue, parent, blocking.name.expires)
         else:
-            self.bump(place.queue)
+            super().settle_in(place, record, now)
         if record["expires"] is not None and self._families.has_children(record["id"]):
             self._warn_children(record)
 
@@ -223,30 +136,6 @@ class Publisher:
         bucket = place.bucket(self._layout, names.block_of(parent))
         self._fs.mark(f"{bucket}/{alarm_name(parent, due)}")
         self.bump(queue)
-
-    def bump(self, queue: str) -> None:
-        """Move a queue's generation on: what claimers keep of it is not the front any more.
-
-        Losing the rename is as good as winning it: who won did it after this publication.
-        """
-        try:
-            self._bump(queue)
-        finally:
-            self.ring(queue)
-
-    def ring(self, queue: str) -> None:
-        """Wake the workers of this host that wait for this queue (encoded): see `doorbell`."""
-        self._fs.ring(f"{self._layout.wakeup}/{queue}")
-
-    def _bump(self, queue: str) -> None:
-        directory = f"{self._layout.inactive}/{queue}"
-        for name in self._fs.list(directory):
-            found = _GENERATION_NAME.fullmatch(name)
-            if found:
-                after = f"{_GENERATION}{int(found[1]) + 1}.{names.nonce()}"
-                self._fs.move(f"{directory}/{name}", f"{directory}/{after}")
-                return
-        self._fs.mark(f"{directory}/{_GENERATION}0.{names.nonce()}")
 
     # -- waiting children ------------------------------------------------------------------------
 
@@ -282,5 +171,5 @@ class Publisher:
         if moved is None:
             return False
         # Not synced: after power loss it lies where it was, and is moved again.
-        self.settle_in(moved, record, now)
+        self.settle_in(moved.place, record, now)
         return True

@@ -7,15 +7,15 @@ still parses as. Pure: no disk.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import zlib
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final
 
 from spoolq.errors import InvalidType, InvalidValue, JobCorrupt
-from spoolq.model import JSON
+from spoolq.states import JSON
 from spoolq.transitions import (
     MAX_DEPTH,
     MAX_ID,
@@ -28,6 +28,10 @@ from spoolq.transitions import (
     check_task,
     check_timeout,
 )
+
+TYPE_CHECKING = False  # see `tuples`
+if TYPE_CHECKING:
+    from typing import Any, Final
 
 MAX_SIZE: Final = 16 * 1024 * 1024
 """Bytes of one record. Anything larger is refused at the call, and not read from the disk."""
@@ -186,12 +190,14 @@ def parse(data: bytes) -> Any:
 
 
 # Possessive, and a string may be cut off: else a file of nothing but quotes would cost its square.
-_DEPTH: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
+@functools.cache
+def _brackets() -> re.Pattern[str]:
+    return re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def _depth(text: str) -> int:
     depth = deepest = 0
-    for token in _DEPTH.finditer(text):
+    for token in _brackets().finditer(text):
         bracket = token[0]
         if bracket in "[{":
             depth += 1

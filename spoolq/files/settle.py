@@ -200,7 +200,7 @@ class Settler:
     def _after(self, change: Change, token: Token, now: float) -> None:
         """What follows from a committed change: children, and claimers who keep listings."""
         if token.place.state == "inactive":
-            self._publisher.settle_in(token, change.record, now)
+            self._publisher.settle_in(token.place, change.record, now)
         else:
             self._publisher.release(change.record["id"], now)
 
@@ -326,7 +326,7 @@ class Settler:
         )
         if moved is None:
             return False
-        self._publisher.settle_in(moved, record, now)
+        self._publisher.settle_in(moved.place, record, now)
         return True
 
     def remove(self, id: int, now: float) -> bool:

@@ -104,7 +104,7 @@ def start_executable(
             group.end()
         if isinstance(error, OSError) and error.errno in _EXHAUSTED:
             raise
-        return NotStarted(*_reason(error))
+        return NotStarted(*_reason(error), missing=isinstance(error, FileNotFoundError))
     tail = partial(_read_tail, root, attempt.id, attempt.retries)
     cap = Cap(root, attempt.id, attempt.retries, settings.max_log, clock)
     return ProgramRun(
@@ -251,7 +251,7 @@ def _command_line(attempt: Attempt, settings: Settings) -> _Command:
     if not isinstance(env, dict) or not all(isinstance(value, str) for value in env.values()):
         raise ValueError("an exec job's env must be an object of strings")
     if cwd is not None and not os.path.isdir(cwd):
-        raise FileNotFoundError(f"the directory it was enqueued in is gone: {cwd}")
+        raise NotADirectoryError(f"the directory it was enqueued in is gone: {cwd}")
     argv = [argument(value) for value in attempt.args]
     return _Command(argv, _encode(env), cwd, umask)
 

@@ -203,12 +203,17 @@ class NotStarted:
 
     pid = 0
 
-    def __init__(self, kind: str, message: str) -> None:
-        """`kind` and `message` become the job's error."""
+    def __init__(self, kind: str, message: str, *, missing: bool) -> None:
+        """`kind` and `message` become the job's error; `missing` says that there is no such
+        program, where a shell would exit with 127 and not 126."""
         self._outcome = Outcome(
             ok=False,
             result={"type": kind, "message": message},
-            exit={"code": None, "signal": None, "reason": "not started"},
+            exit={
+                "code": None,
+                "signal": None,
+                "reason": "not found" if missing else "not started",
+            },
         )
 
     def poll(self) -> Outcome:

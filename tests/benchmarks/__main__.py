@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from tests.benchmarks import cli, enqueue, minion, runners, scale, worker
+from tests.benchmarks import cli, enqueue, minion, runners, scale, start, worker
 from tests.benchmarks.disk import spread_out
 from tests.benchmarks.peers import postgres
 from tests.benchmarks.peers.queues import note_on_stderr, queues
@@ -31,6 +31,8 @@ SUITES: Mapping[str, Callable[[Setting], list[Row]]] = {
     "worker": worker.worker,
     "runners": runners.runners,
     "cli": cli.cli,
+    "start": start.start,
+    "lines": start.lines,
 }
 PEERS_ONLY = {"queues"}
 WITH_MINION = {"enqueue", "minion", "worker"}

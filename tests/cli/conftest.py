@@ -122,6 +122,7 @@ def make_shell(place: Path, zygote: Zygote) -> Shell:
         **kept,
         "SPOOLQ_ROOT": str(root),
         "SPOOLQ_DURABILITY": "none",
+        "SPOOLQ_AUTOSTART": "never",
         "PYTHONPATH": str(REPOSITORY),
         "PYTHONWARNINGS": "error",
         "COLUMNS": "80",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -78,7 +79,7 @@ def test_the_queue_comes_from_the_environment_too(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["enqueue"], "Missing argument"),
+        (["enqueue"], "enqueue what?"),
         (["enqueue", "--args", "[1]", "task", "2"], "not both"),
         (["enqueue", "--args", "{}", "task"], "--args must be a JSON list"),
         (["enqueue", "--args", "[", "task"], "--args is not JSON"),
@@ -91,6 +92,15 @@ def test_the_queue_comes_from_the_environment_too(shell: Shell) -> None:
         (["add"], "what should run?"),
         (["add", "-c", "ls", "ls"], "not both"),
         (["add", "echo a && echo b"], "For a shell line use: spoolq add -c 'echo a && echo b'"),
+        (["enqueue", "--after", "1", "--after-any", "2", "task"], "not both"),
+        (["enqueue", "--after", "x", "task"], "'x' is no id"),
+        (["enqueue", "-n", "batch", "task"], "write KEY=JSON"),
+        (["enqueue", "-n", "a=[", "task"], "is not JSON"),
+        (["enqueue", "-d", "1h", "--at", "noon", "task"], "not both"),
+        (["enqueue", "--at", "soon", "task"], "is no time"),
+        (["enqueue", "--wait-timeout", "5", "task"], "how long -f or -W waits"),
+        (["add", "-W", "--wait-timeout", "0", "true"], "more than nothing"),
+        (["add", "-C", "no-such-place", "true"], "is no directory"),
         (["frobnicate"], "No such command"),
         ([], "Usage: spoolq"),
     ],
@@ -158,3 +168,84 @@ def test_command_lines_are_refused_where_a_group_shares_the_spool(shell: Shell) 
 def test_an_id_is_printed_as_json_too(shell: Shell) -> None:
     assert shell.json("enqueue", "task") == {"id": 1}
     assert shell.json("add", "true") == {"id": 2}
+
+
+WORDS = ["%s\\n", "a b", "", "x'y", "n\nl", '"', "$HOME", "-j4", "ü"]
+
+
+def test_a_command_line_is_run_word_for_word(shell: Shell) -> None:
+    shell.ok("add", "-p", "1", "printf", *WORDS)
+    shell.ok("process")
+
+    job = shell.json("show")
+    assert job["args"] == ["printf", *WORDS]
+    assert shell.run("logs").out == "a b\n\nx'y\nn\nl\n\"\n$HOME\n-j4\nü\n"
+
+
+def test_a_command_line_can_run_elsewhere(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+
+    shell.ok("add", "-C", "sub", "pwd")
+    shell.ok("process")
+
+    assert shell.ok("logs") == str(tmp_path / "sub")
+
+
+def test_the_umask_goes_with_a_command_line(shell: Shell, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        shell.popen("add", "touch", "made", cwd=tmp_path).communicate()
+    finally:
+        os.umask(before)
+    shell.ok("process")
+
+    assert (tmp_path / "made").stat().st_mode & 0o777 == 0o644
+
+
+def test_the_environment_of_a_command_line_lies_where_nobody_else_reads_it(shell: Shell) -> None:
+    shell.env["TOKEN"] = "geheim"
+    shell.ok("add", "true")
+
+    [file] = (shell.root / "inactive" / "default").rglob("1.*")
+    assert "geheim" in file.read_text()
+    assert file.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "lax"), [("--after", False), ("-P", False), ("-a", False), ("--after-any", True)]
+)
+def test_a_job_waits_for_those_before_it(shell: Shell, option: str, lax: bool) -> None:
+    for _ in range(4):
+        shell.ok("enqueue", "parent")
+
+    shell.ok("enqueue", option, "1,2-3", option, "last", "child")
+
+    job = shell.json("show")
+    assert (job["parents"], job["lax"]) == ([1, 2, 3, 4], lax)
+
+
+def test_notes_are_pairs_and_objects(shell: Shell) -> None:
+    notes = ["-n", "batch=7", "-n", "who=ann", "-n", "tags=[1]", "-n", '{"batch": 8, "a": null}']
+
+    shell.ok("enqueue", *notes, "task")
+
+    assert shell.json("show")["notes"] == {"batch": 8, "who": "ann", "tags": [1], "a": None}
+
+
+def test_a_job_may_be_due_at_a_time_of_day(shell: Shell) -> None:
+    shell.env["TZ"] = "UTC"
+    shell.ok("enqueue", "--at", "tomorrow 9:00", "task")
+
+    due = shell.json("show")["delayed_at"]
+    assert due.partition("T")[2][:5] in ("09:00", "08:59")
+
+
+def test_a_dry_run_shows_the_job_and_stores_nothing(shell: Shell) -> None:
+    shell.env["TOKEN"] = "geheim"
+
+    shown = json.loads(shell.ok("add", "--dry-run", "-q", "gpu", "-d", "1h", "make"))
+
+    assert (shown["task"], shown["args"], shown["queue"]) == ("exec", ["make"], "gpu")
+    assert shown["kwargs"]["env"] == "hidden, use --show-env"
+    assert shown["delayed"] - shown["created"] == 3600
+    assert shell.json("list") == []

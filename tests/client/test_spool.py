@@ -13,7 +13,7 @@ import spoolq
 from spoolq import Backend, Spool
 from spoolq.errors import InvalidType, InvalidValue
 from spoolq.memory import MemoryBackend
-from spoolq.spool import default_root
+from spoolq.root import default_root
 
 
 @pytest.fixture

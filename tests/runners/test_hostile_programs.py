@@ -194,7 +194,7 @@ def test_a_missing_interpreter_is_named(programs: Programs) -> None:
 
     outcome = programs.run("odd")
 
-    assert outcome.exit == {"code": None, "signal": None, "reason": "not started"}
+    assert outcome.exit == {"code": None, "signal": None, "reason": "not found"}
     assert "interpreter" in outcome.result["message"]
 
 
@@ -242,7 +242,9 @@ def test_an_executable_that_cannot_run_fails_and_says_why(
 
     outcome = programs.run("victim")
 
-    assert outcome.exit == {"code": None, "signal": None, "reason": "not started"}
+    missing = "no executable" in message or "No such file" in message
+    reason = "not found" if missing else "not started"
+    assert outcome.exit == {"code": None, "signal": None, "reason": reason}
     assert outcome.result["type"] == "NotStarted"
     assert message in outcome.result["message"]
 

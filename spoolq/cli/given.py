@@ -1,0 +1,124 @@
+"""What a command line says about a job: its options, and how it is stored with them."""
+
+from __future__ import annotations
+
+import json
+
+from spoolq.cli.exits import USAGE, Refused
+from spoolq.transitions import Record, new_record
+
+TYPE_CHECKING = False  # see `tuples`
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+    from spoolq.cli.context import Opened
+    from spoolq.states import JSON
+
+EXEC: Final = "exec"
+_PLAIN: Final[tuple[str, ...]] = ("queue", "priority", "attempts", "lax")
+_DURATIONS: Final[tuple[str, ...]] = ("delay", "expire", "timeout")
+
+
+def job_options(opened: Opened, values: dict[str, Any]) -> dict[str, Any]:
+    """The options of a job among those of a command. Raises Refused, InvalidValue."""
+    options: dict[str, Any] = {name: values[name] for name in _PLAIN if name in values}
+    if values.keys() & {*_DURATIONS, "at"}:
+        options |= _times(values)
+    if "after" in values or "after_any" in values:
+        if "after" in values and "after_any" in values:
+            raise Refused(USAGE, "a job waits for all in one way: --after or --after-any, not both")
+        options["parents"] = _parents(opened, values.get("after") or values["after_any"])
+        if "after_any" in values:
+            options["lax"] = True
+    if "notes" in values:
+        options["notes"] = _notes(values["notes"])
+    return options
+
+
+def enqueue_one(
+    opened: Opened,
+    task: str,
+    arguments: list[JSON],
+    named: dict[str, JSON] | None,
+    options: dict[str, Any],
+) -> int:
+    """Store a job; its id. The whole library is loaded for what a `Producer` leaves to it."""
+    producer = opened.producer
+    if producer.ready:
+        now = producer.now()
+        id_ = producer.enqueue(new_record(task, arguments, named, now, **options), now)
+        if id_ is not None:
+            return id_
+    return opened.spool.enqueue(task, arguments, named, **options).id
+
+
+def dry_run(
+    task: str, arguments: list[JSON], named: dict[str, JSON] | None, options: dict[str, Any]
+) -> Record:
+    """The job that would be stored, as it is printed: without what happens to a job later."""
+    from spoolq.cli.output import HIDDEN
+    from spoolq.clock import SystemClock
+
+    record = new_record(task, arguments, named, SystemClock().wall(), **options)
+    if task == EXEC and "env" in record["kwargs"]:
+        record["kwargs"]["env"] = HIDDEN
+    later = ("id", "retries", "retried", "started", "finished", "worker", "result", "exit")
+    return {name: record[name] for name in record if name not in (*later, "history")}
+
+
+def parse_json(text: str, option: str, kind: type, name: str) -> Any:
+    """The value of an option that takes JSON of one kind. Raises Refused."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Refused(USAGE, f"{option} is not JSON: {error}") from None
+    if not isinstance(value, kind):
+        raise Refused(USAGE, f"{option} must be a JSON {name}")
+    return value
+
+
+def _times(values: dict[str, Any]) -> dict[str, float]:
+    from spoolq.cli.durations import parse_duration, parse_time
+
+    found = {name: parse_duration(values[name]) for name in _DURATIONS if name in values}
+    if "at" in values:
+        if "delay" in values:
+            raise Refused(USAGE, "--delay or --at, not both")
+        from spoolq.clock import SystemClock
+
+        now = SystemClock().wall()
+        found["delay"] = parse_time(values["at"], now) - now
+    return found
+
+
+def _parents(opened: Opened, words: list[str]) -> list[int]:
+    from spoolq.cli.ids import parse_ids
+    from spoolq.lookup import find
+    from spoolq.selection import LAST, parse
+
+    parents: list[int] = []
+    for word in ",".join(words).split(","):
+        if word.startswith(LAST):
+            parents += [job.id for job in find(opened.spool.backend, parse([word])).jobs]
+        else:
+            parents += parse_ids([word])
+    return parents
+
+
+def _notes(words: list[str]) -> dict[str, JSON]:
+    """`KEY=JSON`, `KEY=text` or a JSON object, later ones over earlier ones."""
+    notes: dict[str, JSON] = {}
+    for word in words:
+        if word.lstrip().startswith("{"):
+            notes |= parse_json(word, "--notes", dict, "object")
+            continue
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise Refused(USAGE, f"--notes {word!r}: write KEY=JSON, or a JSON object")
+        try:
+            notes[key] = json.loads(text)
+        except (ValueError, RecursionError):
+            if text[:1] in ("{", "[", '"'):
+                raise Refused(USAGE, f"--notes {key}=…: {text!r} is not JSON") from None
+            notes[key] = text  # nobody wants to type '"abc"'
+    return notes

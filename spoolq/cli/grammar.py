@@ -1,0 +1,176 @@
+"""The options of the commands that put work in: one definition, two readers.
+
+`spoolq add` is started in loops, and importing Typer takes longer than all it does. So `parse`
+reads a command line that is right by this table; whatever else it meets it leaves to the command
+tree, which `typed` makes of the same table and which has the help, the completion and the words
+for what is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+TYPE_CHECKING = False  # see `tuples`
+if TYPE_CHECKING:
+    from typing import Any, Final, NamedTuple
+else:
+    from spoolq.tuples import NamedTuple
+
+
+class Option(NamedTuple):
+    """One option of a command."""
+
+    name: str
+    flags: tuple[str, ...]
+    metavar: str = ""
+    help: str = ""
+    kind: str = "text"  # text, number, list (of texts, repeatable), flag, switch (--x/--no-x)
+    env: str = ""
+    hidden: bool = False
+
+    @property
+    def takes_value(self) -> bool:
+        """Whether a word follows it."""
+        return self.kind in ("text", "number", "list")
+
+
+class Command(NamedTuple):
+    """One command; what follows the options is the job's, word by word."""
+
+    name: str
+    words: str
+    help: str
+    options: tuple[Option, ...]
+
+
+_DURATION: Final = "DURATION"
+
+BEFORE_THE_VERB: Final = (
+    Option("root", ("--root",), "DIR"),
+    Option("durability", ("--durability",), "full|none", env="SPOOLQ_DURABILITY"),
+    Option("debug", ("--debug",), kind="flag"),
+)
+
+_JOB: Final = (
+    Option("queue", ("--queue", "-q"), "NAME", env="SPOOLQ_QUEUE"),
+    Option("priority", ("--priority", "-p"), "N", "Higher goes first.", "number"),
+    Option("delay", ("--delay", "-d"), _DURATION, "Not before: 90, 10m, 2h30m."),
+    Option("at", ("--at",), "TIME", "Not before: 17:00, tomorrow 9:00, 2026-12-24 18:30."),
+    Option("expire", ("--expire", "--expires", "-E"), _DURATION, "Not started after that."),
+    Option("timeout", ("--timeout", "-t"), _DURATION, "How long a try may run."),
+    Option("attempts", ("--attempts", "-A"), "N", "Tries before it stays failed.", "number"),
+    Option("after", ("--after", "--parent", "-P"), "ID…", "Once these have finished.", "list"),
+    Option("after_any", ("--after-any",), "ID…", "Once these have ended, failed or not.", "list"),
+    Option("lax", ("--lax", "-x"), help="A failed one counts as finished.", kind="switch"),
+    Option("notes", ("--notes", "-n"), "KEY=JSON", "Or a JSON object. Repeatable.", "list"),
+    Option("follow", ("--follow", "-f"), help="Show its output; exit with its code.", kind="flag"),
+    Option("wait", ("--wait", "-W"), help="Wait for it; exit with its code.", kind="flag"),
+    Option("wait_timeout", ("--wait-timeout",), _DURATION, "Then exit 124; the job goes on."),
+    Option("dry_run", ("--dry-run",), help="Print the job and store nothing.", kind="flag"),
+    Option("as_json", ("--json",), help="Print JSON.", kind="flag"),
+    Option("queue", ("--group", "-g"), "NAME", hidden=True),
+    Option("after", ("-a",), "ID…", kind="list", hidden=True),
+)
+
+ADD: Final = Command(
+    "add",
+    "CMD…",
+    "Add a command line: it runs later in this directory, environment and umask; print its id.",
+    (
+        Option("line", ("--command", "-c"), "LINE", "Run by /bin/sh."),
+        Option("cwd", ("--cwd", "-C"), "DIR", "Run it there."),
+        Option("each_line", ("--each-line",), help="One job a line of stdin.", kind="flag"),
+        *_JOB,
+    ),
+)
+
+ENQUEUE: Final = Command(
+    "enqueue",
+    "TASK ARGS…",
+    "Enqueue an executable of jobs/, or a Python task, by name; print the id.",
+    (
+        Option("args", ("--args",), "JSON", "The arguments as a list."),
+        Option("kwargs", ("--kwargs",), "JSON", "Named arguments, for a Python task."),
+        Option("source", ("--from",), "FILE|-", "One job a line: its one argument, or JSON."),
+        *_JOB,
+    ),
+)
+
+IMPORT: Final = Command(
+    "import",
+    "FILE|-",
+    "Store jobs as `list -o jsonl` writes them, as new ones; print their ids.",
+    (
+        Option("all_states", ("--all",), help="Those that have ended as well.", kind="flag"),
+        Option("dry_run", ("--dry-run",), help="Print the jobs and store nothing.", kind="flag"),
+        Option("as_json", ("--json",), help="Print JSON.", kind="flag"),
+    ),
+)
+
+
+def parse(
+    options: Sequence[Option], words: Sequence[str], environment: Mapping[str, str]
+) -> tuple[dict[str, Any], list[str]] | None:
+    """The options in front of the first word, and what follows them.
+
+    What is not given is taken from the environment, if the option has a variable there. None for
+    anything that is not plainly right, and for --help.
+    """
+    known = {flag: option for option in options for flag in option.flags}
+    values: dict[str, Any] = {}
+    rest = list(reversed(words))
+    while rest and rest[-1].startswith("-") and rest[-1] != "-":
+        word = rest.pop()
+        if word == "--":
+            break
+        if not (_long if word.startswith("--") else _short)(word, rest, known, values):
+            return None
+    for option in options:
+        if option.env and option.name not in values and environment.get(option.env):
+            values[option.name] = environment[option.env]
+    return values, rest[::-1]
+
+
+def _long(word: str, rest: list[str], known: dict[str, Option], values: dict[str, Any]) -> bool:
+    flag, given, value = word.partition("=")
+    option = known.get(flag)
+    if option is None:
+        no = known.get(f"--{flag.removeprefix('--no-')}")
+        if given or no is None or no.kind != "switch":
+            return False
+        values[no.name] = False
+        return True
+    if not option.takes_value:
+        return not given and _keep(option, "", values)
+    if not given:
+        if not rest:
+            return False
+        value = rest.pop()
+    return _keep(option, value, values)
+
+
+def _short(word: str, rest: list[str], known: dict[str, Option], values: dict[str, Any]) -> bool:
+    """One or more letters: `-p5`, `-fx`, `-q mail`."""
+    for place, letter in enumerate(word[1:], 2):
+        option = known.get(f"-{letter}")
+        if option is None:
+            return False
+        if option.takes_value:
+            if place == len(word) and not rest:
+                return False
+            return _keep(option, word[place:] or rest.pop(), values)
+        _keep(option, "", values)
+    return True
+
+
+def _keep(option: Option, value: str, values: dict[str, Any]) -> bool:
+    if option.kind == "list":
+        values.setdefault(option.name, []).append(value)
+    elif option.kind == "number":
+        try:
+            values[option.name] = int(value)
+        except ValueError:
+            return False
+    else:
+        values[option.name] = value if option.takes_value else True
+    return True

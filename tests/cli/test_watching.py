@@ -1,0 +1,86 @@
+"""`-f` and `-W`: whoever stays with a job gets its output and its exit code."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cli.conftest import SPOOLQ, Shell
+from tests.support import wait_for
+
+
+@pytest.fixture
+def served(shell: Shell) -> Iterator[Shell]:
+    """A shell whose spool has a worker."""
+    worker = shell.popen("worker", "--grace", "0", stderr=subprocess.DEVNULL)
+    yield shell
+    worker.send_signal(signal.SIGTERM)
+    worker.communicate()
+
+
+@pytest.mark.parametrize(
+    ("line", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137), ("exit 126", 126)]
+)
+def test_the_exit_code_is_the_jobs_own(served: Shell, line: str, code: int) -> None:
+    followed = served.run("add", "-f", "-c", f"echo hi; {line}")
+    waited = served.run("add", "-W", "-c", f"echo hi; {line}")
+
+    assert (followed.code, followed.out, followed.err) == (code, "hi\n", "1\n")
+    assert (waited.code, waited.out, waited.err) == (code, "2\n", "")
+
+
+def test_a_program_that_cannot_be_started_is_126_or_127(served: Shell) -> None:
+    (served.root.parent / "data").write_text("no program")
+
+    missing = served.run("add", "-W", "no-such-program", "x")
+    data = served.run("add", "-W", "./data")
+    unknown = served.run("add", "-W", "-C", "/", "./no-such-program")
+
+    assert (missing.code, data.code, unknown.code) == (127, 126, 127)
+
+
+def test_who_waits_no_longer_exits_124_and_the_job_goes_on(shell: Shell) -> None:
+    ran = shell.run("add", "-W", "--wait-timeout", "0.05", "true")
+
+    assert (ran.code, ran.out) == (124, "1\n")
+    assert ran.err == "spoolq: job 1 has not ended after 0.05 s and goes on: spoolq logs -f 1\n"
+    assert shell.json("show", "1")["state"] == "inactive"
+
+
+def test_who_waits_for_a_job_that_is_removed_exits_125(shell: Shell) -> None:
+    watching = shell.popen("enqueue", "-W", "task")
+    wait_for(lambda: any(shell.root.glob("inactive/default/0/*/1.*")))
+
+    shell.ok("remove", "1")
+    out, err = watching.communicate()
+
+    assert (watching.returncode, out) == (125, b"1\n")
+    assert b"job 1 was removed" in err
+
+
+def test_ctrl_c_stops_the_watching_and_not_the_job(shell: Shell) -> None:
+    words = [*SPOOLQ, "enqueue", "-f", "task"]
+    with subprocess.Popen(words, env=shell.env, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stderr is not None
+        assert watching.stderr.readline() == "1\n"
+        wait_for(lambda: _handles_alarm(watching.pid))
+        watching.send_signal(signal.SIGINT)
+        said = watching.stderr.read()
+
+    assert watching.returncode == 130
+    assert said == "spoolq: stopped watching; job 1 goes on: spoolq logs -f 1\n"
+    assert shell.json("show", "1")["state"] == "inactive"
+
+
+def _status(pid: int) -> bytes:
+    with open(f"/proc/{pid}/status", "rb") as file:
+        return file.read()
+
+
+def _handles_alarm(pid: int) -> bool:
+    """Whether it has come so far as to watch."""
+    [caught] = [line.split()[1] for line in _status(pid).splitlines() if line.startswith(b"SigCgt")]
+    return bool(int(caught, 16) >> (signal.SIGALRM - 1) & 1)
