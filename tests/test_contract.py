@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +47,7 @@ def test_every_claim_names_a_statement_of_the_contract() -> None:
     assert not unknown
 
 
+@cache
 def claims() -> dict[int, list[str]]:
     """For each statement that is claimed, the files that claim it."""
     found: dict[int, list[str]] = {}

@@ -213,10 +213,13 @@ def _run(command: Sequence[str], renew: Callable[[], bool], ttl: float) -> int:
     parent = os.getpid()
 
     def die_with_us() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         libc.prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # RACE: we were killed before the line above
             os._exit(BY_SIGNAL + signal.SIGKILL)
 
+    # RACE: a signal that came before it can be passed on would end us, and the command with us.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
     try:
         child = subprocess.Popen(command, preexec_fn=die_with_us)  # noqa: PLW1509, S603  # one thread
     except FileNotFoundError:
@@ -233,6 +236,7 @@ def _run(command: Sequence[str], renew: Callable[[], bool], ttl: float) -> int:
         signal.signal(number, pass_on)
     # Ctrl-C reaches the command too, which may have more to say about it than we.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return _renewed(child, renew, ttl)
 
 

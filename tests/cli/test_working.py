@@ -57,6 +57,11 @@ class Started:
     def ready(self) -> None:
         wait_for(lambda: b"started" in self.err.read_bytes())
 
+    def waits(self) -> bool:
+        """Whether its main thread sleeps."""
+        stat = Path(f"/proc/{self.process.pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] == "S"
+
     def end(self, number: int = signal.SIGINT) -> int:
         self.process.send_signal(number)
         return self.process.wait(10)
@@ -112,7 +117,9 @@ def test_an_idle_worker_ends_at_once_after_int(shell: Shell, start: Any) -> None
     worker = start()
     worker.ready()
     wait_for(lambda: len(os.listdir(shell.root / "wakeup")) == 1)
-    time.sleep(0.3)
+    worker.process.send_signal(signal.SIGUSR1)
+    wait_for(lambda: b"0 of 5 slots busy" in worker.err.read_bytes())
+    wait_for(worker.waits)
 
     begun = time.monotonic()
     assert worker.end() == 0

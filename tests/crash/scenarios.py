@@ -733,3 +733,20 @@ def reset_locks(world: World) -> None:
 def a_day_in_the_life(world: World) -> None:
     world.memo["job"] = enqueue("parent", attempts=2)(world)
     world.worker()
+
+
+TYPICAL = {  # one of each kind: what the default run goes through change by change
+    "first-use",
+    "enqueue-a-child-of-an-expiring-job",
+    "enqueue-many-children",
+    "dequeue-promotes-what-is-due",
+    "finish-releases-children",
+    "finish-several",
+    "fail-and-try-again-later",
+    "retry-with-parents",
+    "remove-what-has-just-finished",
+    "lock-and-unlock",
+    "register-a-worker",
+    "inbox-new-child",
+    "repair-after-a-worker-died",
+}

@@ -16,26 +16,11 @@ import pytest
 
 from spoolq.errors import SpoolUnavailable
 from tests.crash.conftest import Count
-from tests.crash.scenarios import SCENARIOS, Scenario
+from tests.crash.scenarios import SCENARIOS, TYPICAL, Scenario
 from tests.crash.trial import Fault, Ground, descriptors, open_spool, perform, verify
 from tests.support.faults import LoseReply, Mount, Plan, Refuse
 
 every_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda item: item.name)
-TYPICAL = {
-    "first-use",
-    "enqueue-a-child-of-an-expiring-job",
-    "enqueue-many-children",
-    "dequeue-promotes-what-is-due",
-    "finish-releases-children",
-    "finish-several",
-    "fail-and-try-again-later",
-    "retry-with-parents",
-    "remove-what-has-just-finished",
-    "lock-and-unlock",
-    "register-a-worker",
-    "inbox-new-child",
-    "repair-after-a-worker-died",
-}
 RARE = (pytest.mark.slow, pytest.mark.exhaustive)
 typical_first = pytest.mark.parametrize(
     "scenario",

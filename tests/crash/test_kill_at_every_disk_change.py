@@ -14,15 +14,19 @@ import pytest
 
 from tests.crash.conftest import Count
 from tests.crash.dying import changes, dies, killed
-from tests.crash.scenarios import SCENARIOS, Act, Scenario, look, repair
+from tests.crash.scenarios import SCENARIOS, TYPICAL, Act, Scenario, look, repair
 from tests.crash.trial import Fault, Ground, verify
 from tests.support.faults import Kill, Mount, When
 
 every_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda item: item.name)
+# The others are among those of the slow test below.
+every_typical = pytest.mark.parametrize(
+    "scenario", [item for item in SCENARIOS if item.name in TYPICAL], ids=lambda item: item.name
+)
 every_mount = pytest.mark.parametrize("mount", ["ext4", "nfs"])
 
 
-@every_scenario
+@every_typical
 def test_killed_before_any_change_it_has_happened_or_it_has_not(
     scenario: Scenario, scratch: Path, count: Count
 ) -> None:

@@ -58,9 +58,10 @@ def _nothing_hangs() -> Iterator[None]:
     import faulthandler
 
     faulthandler.dump_traceback_later(60, exit=True)
+    before = threading.active_count()  # other tests of this process may have left some
     yield
     faulthandler.cancel_dump_traceback_later()
-    assert threading.active_count() == 1
+    assert threading.active_count() <= before
 
 
 def a_day(files: FileBackend, clock: FakeClock) -> None:

@@ -51,6 +51,8 @@ def race(root: str, count: int) -> None:
     """Claim and finish until `count` jobs are done by all together; say which were mine."""
     files = open_it(root, 120)
     worker = files.register_worker()
+    say(worker=worker)
+    told("go", root)
     mine = []
     while files.stats()["finished_jobs"] != count:
         claimed = files.dequeue(worker, 0.05)

@@ -136,6 +136,7 @@ def check(files: FileBackend, server: Path, acked: list[int], diary: Path) -> di
     }
 
 
+@pytest.mark.slow
 def test_a_few_seconds_of_chaos_lose_double_and_hide_nothing(tmp_path: Path) -> None:
     root = tmp_path / "spool"
     figures = chaos(

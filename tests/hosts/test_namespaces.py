@@ -82,6 +82,9 @@ def test_hosts_that_claim_at_the_same_time_share_the_jobs_and_double_none(
     jobs = files.enqueue_many(["foo"] * 300)
 
     hosts = [start("race", len(jobs)) for _ in range(2)]
+    for host in hosts:
+        heard(host)
+    root.with_name("go").touch()
     mine = [heard(host)["mine"] for host in hosts]
 
     assert sorted(mine[0] + mine[1]) == jobs

@@ -10,7 +10,7 @@ _SLOW_DISK = (HealthCheck.too_slow, HealthCheck.data_too_large)
 
 settings.register_profile(
     "dev",
-    max_examples=40,
+    max_examples=40 if "CI" in os.environ else 20,
     stateful_step_count=40,
     deadline=None,
     database=None,

@@ -11,6 +11,7 @@ import pytest
 
 from spoolq import Job, Spool
 from tests.runners.functions import Stage
+from tests.runners.programs import alive
 from tests.support import wait_for
 from tests.support.ways import open_the_way
 
@@ -87,16 +88,8 @@ def test_a_function_still_dies_with_the_process_that_forked_it(
     wait_for((tmp_path / "started").exists)
     os.kill(stage.performers._zygote.pid, signal.SIGKILL)
 
-    wait_for(lambda: not is_running(run.pid))
+    wait_for(lambda: not alive(run.pid))
     assert not stage.end(run).ok
-
-
-def is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state not in "ZX"
 
 
 def test_a_job_that_somebody_listens_to_is_performed_as_the_owner_too(theirs: Spool) -> None:

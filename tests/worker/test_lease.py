@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from spoolq.loop.lease import Lease
 from spoolq.loop.plan import Terms, margin
 from spoolq.memory import MemoryBackend
 from tests.client.world import info
+from tests.runners.programs import alive
 from tests.support import FakeClock, wait_for
 from tests.worker.test_run import Gate
 
@@ -45,7 +45,7 @@ class Disk(MemoryBackend):
     def _ask(self) -> None:
         if self.refuses:
             raise SpoolUnavailable("stale file handle")
-        self.answers.wait()
+        self.answers.wait(30)  # a test that fails must not leave a thread that waits for ever
 
 
 def test_a_lease_is_held_until_the_margin_before_others_may_act() -> None:
@@ -121,14 +121,6 @@ def only_member(worker: Worker) -> Member:
     wait_for(lambda: len(engine.crew) == 1)
     [member] = engine.crew.running.values()
     return member
-
-
-def alive(pid: int) -> bool:
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 def test_jobs_are_killed_in_time_even_while_the_disk_answers_nothing(tmp_path: Any) -> None:
