@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import pytest
 from spoolq.backend import Backend
 from spoolq.memory import MemoryBackend
 from tests.support import FakeClock
+
+# No test leaves a worker behind that `add` has started, but those that are about it.
+os.environ["SPOOLQ_AUTOSTART"] = "never"
 
 MakeBackend = Callable[..., Backend]
 
