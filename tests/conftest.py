@@ -14,6 +14,9 @@ from spoolq.backend import Backend
 from spoolq.memory import MemoryBackend
 from tests.support import FakeClock
 
+# No test leaves a worker behind that `add` has started, but those that are about it.
+os.environ["SPOOLQ_AUTOSTART"] = "never"
+
 MakeBackend = Callable[..., Backend]
 
 

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from spoolq.cli.autostart import ensure_served
 from spoolq.cli.exits import CONFLICT, USAGE, Refused
 from spoolq.cli.given import EXEC, dry_run, enqueue_one, job_options, parse_json
 
@@ -90,6 +91,8 @@ def _submit(
     follow = bool(values.get("follow"))
     said = json.dumps({"id": id_}) if values.get("as_json") else id_
     print(said, file=sys.stderr if follow else sys.stdout, flush=True)
+    if task == EXEC:
+        ensure_served(opened, options.get("queue", "default"))
     if follow or values.get("wait"):
         from spoolq.cli.watching import watch
 

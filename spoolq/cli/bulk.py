@@ -17,9 +17,10 @@ from itertools import groupby
 from types import FrameType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, Self
 
+from spoolq.cli.autostart import ensure_served
 from spoolq.cli.durations import parse_duration
 from spoolq.cli.exits import BY_SIGNAL, NOT_FOUND, USAGE, Refused
-from spoolq.cli.given import dry_run, job_options
+from spoolq.cli.given import EXEC, dry_run, job_options
 from spoolq.cli.output import HIDDEN, escape, say
 from spoolq.cli.progress import Progress
 from spoolq.errors import InvalidType, InvalidValue, SpoolError
@@ -151,6 +152,7 @@ class Intake:
         self._progress = Progress(self._size)
         self._ids: list[int] = []
         self._line = 0  # the last one that is stored
+        self._serve: str | None = None  # the queue of the first command line
 
     def run(self, requests: Iterator[Request]) -> int:
         """Store them all; the exit code. Raises SpoolError, having said what is stored."""
@@ -177,6 +179,8 @@ class Intake:
                 self._progress.clear()
                 say(f"spoolq: {self._so_far()}")
                 raise
+        if self._ids and self._serve is not None:
+            ensure_served(self._opened, self._serve)  # the one started first may have left
         if code == 0:
             self._progress.finish(len(self._ids))
         if self._as_json and not self._dry:
@@ -222,6 +226,9 @@ class Intake:
         for request, id_ in zip(group, ids, strict=True):
             if self._stored is not None:
                 self._stored(request, id_)
+        if self._serve is None and group[0].task == EXEC:
+            self._serve = options.get("queue", "default")
+            ensure_served(self._opened, self._serve)
         self._ids += ids
         self._line = group[-1].line
         if not self._as_json and not sys.stdout.isatty():

@@ -25,11 +25,11 @@ _VALUES: Final = {"text": "5m", "number": "-3", "list": "1,2"}
 ALLOWED: Final = frozenset(
     {
         "__future__", "_collections", "_functools", "_json", "_operator", "_sre",
-        "collections", "collections.abc", "contextlib", "copyreg", "enum", "errno",
+        "collections", "collections.abc", "contextlib", "copyreg", "enum", "fcntl", "errno",
         "functools", "itertools", "json", "json.decoder", "json.encoder", "json.scanner",
         "keyword", "math", "operator", "re", "re._casefix", "re._compiler",
         "re._constants", "re._parser", "reprlib", "types", "zlib",
-        "spoolq", "spoolq.cli", "spoolq.cli.adding", "spoolq.cli.context",
+        "spoolq", "spoolq.cli", "spoolq.cli.adding", "spoolq.cli.autostart", "spoolq.cli.context",
         "spoolq.cli.exits", "spoolq.cli.given", "spoolq.cli.grammar", "spoolq.cli.hot",
         "spoolq.clock", "spoolq.errors", "spoolq.files", "spoolq.files.counters",
         "spoolq.files.fresh", "spoolq.files.fs", "spoolq.files.layout",
