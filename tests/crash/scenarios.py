@@ -10,11 +10,13 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spoolq.backend import Backend
-from spoolq.settings import Mode
 from tests.support import FakeClock, claim, failed_job, finished_job
+
+if TYPE_CHECKING:
+    from spoolq.settings import Mode
 
 GONE = 121.0  # seconds after which a worker that does not beat is declared dead
 

@@ -71,6 +71,7 @@ def storm(
     }
 
 
+@pytest.mark.slow
 def test_lost_replies_on_two_mounts_lose_and_double_nothing(tmp_path: Path) -> None:
     faults = Faults(lost=0.03, tick=0.01)
 
