@@ -71,7 +71,8 @@ def test_ctrl_c_stops_the_watching_and_not_the_job(shell: Shell) -> None:
         said = watching.stderr.read()
 
     assert watching.returncode == 130
-    assert said == "spoolq: stopped watching; job 1 goes on: spoolq logs -f 1\n"
+    # With warnings on, Python may have a word about the import that Ctrl-C came into.
+    assert said.endswith("spoolq: stopped watching; job 1 goes on: spoolq logs -f 1\n"), said
     assert shell.json("show", "1")["state"] == "inactive"
 
 
