@@ -89,12 +89,42 @@ class Backend(ABC):
         priority: int = 0,
         queue: str = "default",
         timeout: float | None = None,
+        unique: str | bool | None = None,
+        unique_while: str | None = None,
+        unique_for: float | None = None,
+        replace: bool = False,
+        concurrency: Sequence[Any] | None = None,
+        rate: Sequence[Any] | None = None,
     ) -> int:
         """Store a new inactive job and return its id [1-32].
 
         The id is larger than every id this spool has given out; gaps are allowed [4, 6]. With
         unfinished parents the job waits for them, with a delay until it is due. The task need not
         be known here [16]. When this returns the job survives power loss.
+
+        With `unique` the job holds that key (True: one made of its task and arguments) until it
+        is finished or failed for good; with `unique_while="waiting"` until it starts, so that one
+        may run and one wait; with `unique_for` for so many seconds, whatever becomes of it. Raises
+        DuplicateJob while another job holds the key. With `replace` that one is removed instead,
+        in the same instant; if it is running, the new job waits until it has ended.
+
+        `concurrency` is (key, n), or a list of them: the job starts only while fewer than n jobs
+        with such a limit for this key run, on any host. `rate` is (key, n, seconds): only while
+        fewer than n of them started within the last so many seconds. Until then it waits, without
+        using up an attempt. After power loss what has started is forgotten.
+        """
+
+    @abstractmethod
+    def holder_of(self, key: str) -> int | None:
+        """The job that holds this unique key now; None when an enqueue would get it."""
+
+    @abstractmethod
+    def blocked_at(self, id: Any) -> dict[str, JSON] | None:
+        """What keeps a job that waits for nothing else: `{"kind", "key", "jobs", "limit",
+        "period", "until"}`.
+
+        `kind` is unique, running, concurrency or rate; `jobs` are the ids in its way, as far as
+        they are known, `until` is when a rate lets the next one start. None: nothing of it.
         """
 
     @abstractmethod
@@ -102,7 +132,8 @@ class Backend(ABC):
         """Store several jobs that share the options of `enqueue`, all or none, and return the ids.
 
         Each job is a task name, or (task,), (task, args) or (task, args, kwargs). After a crash,
-        and after a wrong job among them, either all of them are there or none.
+        and after a wrong job among them, either all of them are there or none. They cannot be
+        unique: then whether one is stored would depend on the others (InvalidType).
         """
 
     @abstractmethod
@@ -168,7 +199,8 @@ class Backend(ABC):
 
         Options: attempts, delay (0 unless given), expire, lax, parents, priority, queue. False,
         and nothing changed, unless the job's retries are `retries`. An active attempt loses its
-        claim: its outcome will be refused. True means that it survives power loss.
+        claim: its outcome will be refused. True means that it survives power loss. Raises
+        DuplicateJob for a job that has ended whose unique key another one holds by now.
         """
 
     def auto_retry_job(self, id: Any, retries: int, attempts: int) -> bool:

@@ -5,6 +5,7 @@
     ├── InvalidType (TypeError)      the call is wrong: correct the type
     ├── UnknownTask (LookupError)    nobody here knows the task: register it, or add the executable
     ├── UnknownJob (LookupError)     it was removed, has expired, or never was: look at the id
+    ├── DuplicateJob                 another job holds the unique key: it is named
     ├── UnsafeFile                   somebody else could have written it: fix owner or mode
     ├── JobCorrupt                   one job's file cannot be read: it is set aside, never deleted
     └── SpoolUnavailable             the spool cannot be used: fix the disk, nothing was lost
@@ -45,6 +46,17 @@ class UnknownTask(SpoolError, LookupError):
 
 class UnknownJob(SpoolError, LookupError):
     """A job that was named by its id is not there."""
+
+
+class DuplicateJob(SpoolError):
+    """Another job holds the unique key: `id` is that job, `key` the key. Nothing was changed."""
+
+    def __init__(self, id: int, key: str) -> None:
+        self.id, self.key = id, key
+        super().__init__(f"job {id} holds the unique key {key!r:.200}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.id, self.key)
 
 
 class UnsafeFile(SpoolError):

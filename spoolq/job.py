@@ -97,6 +97,7 @@ class Job(Emitter, Generic[R]):
         "args",
         "backend",
         "concluded",
+        "duplicate",
         "id",
         "kwargs",
         "queue",
@@ -145,6 +146,7 @@ class Job(Emitter, Generic[R]):
         self.queue = queue
         self.timeout = timeout
         self.concluded = False
+        self.duplicate = False
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.task} retries={self.retries}>"

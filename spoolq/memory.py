@@ -20,7 +20,18 @@ from typing import Any, Final
 from spoolq.backend import Backend, Doorbell, Finished
 from spoolq.bell import Bell
 from spoolq.clock import Clock, SystemClock
-from spoolq.errors import InvalidType, InvalidValue
+from spoolq.errors import DuplicateJob, InvalidType, InvalidValue
+from spoolq.gates import (
+    Gate,
+    Mark,
+    described,
+    holds,
+    key_of,
+    limits_of,
+    mark_of,
+    refuse_unique,
+    running_key_of,
+)
 from spoolq.model import (
     FOREGROUND_QUEUE,
     JSON,
@@ -107,6 +118,8 @@ class MemoryBackend(Backend):
         self._workers: dict[int, WorkerInfo] = {}
         self._inboxes: dict[int, list[list[JSON]]] = {}
         self._holds: dict[int, _Hold] = {}
+        self._marks: dict[Gate, Mark] = {}
+        self._starts: dict[str, list[tuple[float, int, int]]] = {}
         self._last_job = self._last_worker = self._last_hold = 0
 
     # -- jobs ------------------------------------------------------------------------------------
@@ -126,6 +139,12 @@ class MemoryBackend(Backend):
         priority: int = 0,
         queue: str = "default",
         timeout: float | None = None,
+        unique: str | bool | None = None,
+        unique_while: str | None = None,
+        unique_for: float | None = None,
+        replace: bool = False,
+        concurrency: Sequence[Any] | None = None,
+        rate: Sequence[Any] | None = None,
     ) -> int:
         record = self._new_record(
             task,
@@ -140,14 +159,24 @@ class MemoryBackend(Backend):
             priority=priority,
             queue=queue,
             timeout=timeout,
+            unique=unique,
+            unique_while=unique_while,
+            unique_for=unique_for,
+            concurrency=concurrency,
+            rate=rate,
         )
         with self._lock:
-            return self._store(record)
+            replaces = self._make_way(record, replace=replace) if "unique" in record else ()
+            job_id = self._store(record)
+            if "unique" in record:
+                self._marks[key_of(record)] = mark_of({**record, "id": job_id}, "m", replaces)
+            return job_id
 
     def enqueue_many(self, jobs: Iterable[str | Sequence[Any]], **options: Any) -> list[int]:
         if "parents" in options:
             # An iterator would be empty after the first job.
             options["parents"] = check_parents(options["parents"])
+        refuse_unique(options)
         records = [self._new_record(*_call(job), **options) for job in jobs]
         with self._lock:
             return [self._store(record) for record in records]
@@ -215,6 +244,7 @@ class MemoryBackend(Backend):
             and job.record["delayed"] <= now
             and not expired(job.record, now)
             and not self._blocked(job.record, now)
+            and self._gate(job.record, now) is None
         )
         return min(ready, key=lambda job: (-job.record["priority"], job.record["id"]), default=None)
 
@@ -230,6 +260,7 @@ class MemoryBackend(Backend):
         job.state = "active"
         job.before = (job.record["started"], job.record["worker"])
         job.record = {**job.record, "started": self._clock.wall(), "worker": worker}
+        self._pass_gates(job.record)
         return Claimed(
             id=job.record["id"],
             task=job.record["task"],
@@ -303,6 +334,8 @@ class MemoryBackend(Backend):
             record = retried(job.record, self._clock.wall(), options)
             if job.record["retries"] != retries:
                 return False
+            if "unique" in record and job.state in ("finished", "failed"):
+                self._hold_again(record)
             job.state, job.record = "inactive", record
             self._ring()
             return True
@@ -317,6 +350,7 @@ class MemoryBackend(Backend):
             # It was due when it was claimed: a clock set back does not make it wait again.
             due = min(job.record["delayed"], self._clock.wall())
             given_back = {"started": started, "worker": worker, "delayed": due}
+            self._take_back(job.record)
             job.state, job.record = "inactive", {**job.record, **given_back}
             self._ring()
             return True
@@ -328,6 +362,7 @@ class MemoryBackend(Backend):
             if job is None or job.state not in REMOVABLE:
                 return False
             del self._jobs[job_id]
+            self._marks = {key: mark for key, mark in self._marks.items() if mark.id != job_id}
             self._ring()
             return True
 
@@ -388,6 +423,118 @@ class MemoryBackend(Backend):
             for parent in set(job.record["parents"]):
                 children.setdefault(parent, []).append(job_id)
         return children
+
+    # -- gates -----------------------------------------------------------------------------------
+
+    def holder_of(self, key: str) -> int | None:
+        with self._lock:
+            mark = self._holder(Gate("unique", key), self._clock.wall())
+            return None if mark is None else mark.id
+
+    def blocked_at(self, id: Any) -> dict[str, JSON] | None:
+        with self._lock:
+            now, job = self._clock.wall(), self._jobs.get(check_id(id))
+            if job is None or job.state != "inactive":
+                return None
+            gate = self._gate(job.record, now)
+            if gate is None:
+                return None
+            if gate.kind == "rate":
+                started = self._started(gate, now)
+                return described(gate, until=min(until for until, *_ in started))
+            if gate.kind == "concurrency":
+                return described(gate, sorted(self._running_at(gate)))
+            mark = self._marks[gate]
+            ids = mark.replaces if mark.id == job.record["id"] else (mark.id,)
+            return described(gate, list(ids))
+
+    def _holder(self, key: Gate, now: float) -> Mark | None:
+        mark = self._marks.get(key)
+        return mark if mark and holds(mark, self._state(mark.id, now), now) else None
+
+    def _state(self, job_id: int, now: float) -> State | None:
+        job = self._jobs.get(job_id)
+        return None if job is None or _gone(job, now) else job.state
+
+    def _make_way(self, record: Record, *, replace: bool) -> tuple[int, ...]:
+        """Raise for a duplicate, or remove it; the jobs that still run and have to end first."""
+        now = self._clock.wall()
+        mark = self._holder(key_of(record), now)
+        if mark is None:
+            return ()
+        if not replace:
+            raise DuplicateJob(mark.id, record["unique"]["key"])
+        older = (mark.id, *mark.replaces)
+        for job_id in older:
+            if self._state(job_id, now) == "inactive":
+                del self._jobs[job_id]
+        return tuple(job_id for job_id in older if self._state(job_id, now) == "active")
+
+    def _hold_again(self, record: Record) -> None:
+        """A job that has ended is to run again. Raises DuplicateJob."""
+        key = key_of(record)
+        mark = self._holder(key, self._clock.wall())
+        if record["unique"]["mode"] == "period":
+            return
+        if mark is not None and mark.id != record["id"]:
+            raise DuplicateJob(mark.id, key.key)
+        self._marks[key] = mark_of(record, "m")
+
+    def _gate(self, record: Record, now: float) -> Gate | None:
+        """The first gate that this job cannot pass now."""
+        running = running_key_of(record)
+        if running is not None:
+            mark = self._holder(running, now)
+            if mark and mark.id != record["id"]:
+                return running
+            if mark and any(self._state(other, now) == "active" for other in mark.replaces):
+                return running
+        for gate in limits_of(record):
+            taken = self._started(gate, now) if gate.kind == "rate" else self._running_at(gate)
+            if len(taken) >= gate.limit:
+                return gate
+        return None
+
+    def _running_at(self, gate: Gate) -> list[int]:
+        return [
+            job_id
+            for job_id, job in self._jobs.items()
+            if job.state == "active" and gate[:2] in [tuple(g[:2]) for g in limits_of(job.record)]
+        ]
+
+    def _started(self, gate: Gate, now: float) -> list[tuple[float, int, int]]:
+        started = [start for start in self._starts.get(gate.name, ()) if start[0] > now]
+        self._starts[gate.name] = started
+        return started
+
+    def _pass_gates(self, record: Record) -> None:
+        """Take what the job that has just been claimed needs to run."""
+        running, now = running_key_of(record), self._clock.wall()
+        if running is not None:
+            mark = self._marks.get(running)
+            if mark and mark.id == record["id"]:
+                for job_id in mark.replaces:
+                    if self._state(job_id, now) == "inactive":
+                        del self._jobs[job_id]
+            self._marks[running] = Mark(record["id"], "m")
+            key = key_of(record)
+            if key != running and (mark := self._marks.get(key)) and mark.id == record["id"]:
+                del self._marks[key]  # it waits no more: another one may
+        for gate in limits_of(record):
+            if gate.period is not None:
+                start = (now + gate.period, record["id"], record["retries"])
+                self._started(gate, now).append(start)
+
+    def _take_back(self, record: Record) -> None:
+        """A claim is given back: it has not started."""
+        if "unique" in record and record["unique"]["mode"] == "waiting":
+            key = key_of(record)
+            if self._holder(key, self._clock.wall()) is None:
+                self._marks[key] = mark_of(record, "m")
+        for starts in self._starts.values():
+            starts[:] = [
+                start for start in starts if start[1:] != (record["id"], record["retries"])
+            ]
 
     # -- workers ---------------------------------------------------------------------------------
 
@@ -613,7 +760,7 @@ class MemoryBackend(Backend):
             if job.state == "inactive"
             and job.record["delayed"] + self.stuck_after < now
             and not _gone(job, now)
-            and not self._blocked(job.record, now)
+            and not self._waits(job.record, now)
         )
 
     def reset(self, *, all: bool = False, locks: bool = False) -> None:
@@ -643,8 +790,11 @@ class MemoryBackend(Backend):
 
     def _delayed(self, job: _Job, now: float) -> bool:
         return job.state == "inactive" and (
-            job.record["delayed"] > now or self._blocked(job.record, now)
+            job.record["delayed"] > now or self._waits(job.record, now)
         )
+
+    def _waits(self, record: Record, now: float) -> bool:
+        return self._blocked(record, now) or self._gate(record, now) is not None
 
     def history(self) -> dict[str, JSON]:
         with self._lock:
@@ -672,8 +822,10 @@ class MemoryBackend(Backend):
                 views = found.setdefault(job.record["queue"], nothing)
                 if self._blocked(job.record, now):
                     views["blocked"] += 1
+                elif job.record["delayed"] > now:
+                    views["delayed"] += 1
                 else:
-                    views["delayed" if job.record["delayed"] > now else "ready"] += 1
+                    views["blocked" if self._gate(job.record, now) else "ready"] += 1
             return found
 
     def now(self) -> float:

@@ -70,6 +70,8 @@ class JobInfo:
     timeout: float | None = None
     exit: dict[str, JSON] | None = None
     history: list[dict[str, JSON]] = field(default_factory=list)
+    unique: dict[str, JSON] | None = None
+    limits: list[list[JSON]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

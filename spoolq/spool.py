@@ -22,7 +22,7 @@ from typing import (
 )
 
 from spoolq.backend import Backend
-from spoolq.errors import InvalidType, InvalidValue
+from spoolq.errors import DuplicateJob, InvalidType, InvalidValue
 from spoolq.events import Emitter
 from spoolq.guard import Guard
 from spoolq.job import Job, Seconds, current_job, is_async, wait_seconds
@@ -40,6 +40,14 @@ T = TypeVar("T")
 
 MEMORY: Final = "memory:"
 _ALL: Final = 2**31 - 1  # a page that holds everything
+
+
+UniqueWhile = Literal["unfinished", "waiting"]
+OnConflict = Literal["return", "raise", "replace"]
+Concurrency = tuple[str, int]
+"""(key, how many jobs with this key may run at once)."""
+Rate = tuple[str, int, float]
+"""(key, how many jobs with this key may start, within how many seconds)."""
 
 
 class DequeueOptions(TypedDict, total=False):
@@ -219,26 +227,59 @@ class Spool(Emitter):
         priority: int = 0,
         queue: str = "default",
         timeout: Seconds | None = None,
+        unique: str | bool | None = None,
+        unique_while: UniqueWhile | None = None,
+        unique_for: Seconds | None = None,
+        on_conflict: OnConflict = "return",
+        concurrency: Concurrency | Sequence[Concurrency] | None = None,
+        rate: Rate | Sequence[Rate] | None = None,
     ) -> Job:
-        """Store a new job, whether or not its task is known here. See `Backend.enqueue`."""
-        job_id = self.backend.enqueue(
-            task,
-            args,
-            kwargs,
-            attempts=attempts,
-            delay=delay,  # type: ignore[arg-type]  # a timedelta is checked and turned there
-            expire=expire,  # type: ignore[arg-type]
-            lax=lax,
-            notes=notes,
-            parents=parents,
-            priority=priority,
-            queue=queue,
-            timeout=timeout,  # type: ignore[arg-type]
-        )
+        """Store a new job, whether or not its task is known here. See `Backend.enqueue`.
+
+        While another job holds the key of a unique one, that other job is returned, with
+        `.duplicate` true; `on_conflict="raise"` raises DuplicateJob, `"replace"` removes it, or
+        lets the new one wait until it has ended if it runs.
+        """
+        gates: dict[str, Any] = {}
+        if unique is not None or concurrency is not None or rate is not None:
+            gates = _gates(unique, unique_while, unique_for, on_conflict, concurrency, rate)
+        elif unique_while is not None or unique_for is not None or on_conflict != "return":
+            raise InvalidType("unique_while, unique_for and on_conflict are for unique jobs")
+        try:
+            job_id = self.backend.enqueue(
+                task,
+                args,
+                kwargs,
+                attempts=attempts,
+                delay=delay,  # type: ignore[arg-type]  # a timedelta is checked and turned there
+                expire=expire,  # type: ignore[arg-type]
+                lax=lax,
+                notes=notes,
+                parents=parents,
+                priority=priority,
+                queue=queue,
+                timeout=timeout,  # type: ignore[arg-type]
+                **gates,
+            )
+        except DuplicateJob as error:
+            if on_conflict != "return":
+                raise
+            return self._duplicate(error.id, task, list(args), dict(kwargs or {}))
         if self._callbacks is not None:
             self.emit("enqueue", job_id)
         args = args if type(args) is list else list(args)
         return Job(self.backend, self._registry, job_id, task, args, dict(kwargs) if kwargs else {})
+
+    def _duplicate(self, id: int, task: str, args: list[JSON], kwargs: dict[str, JSON]) -> Job:
+        info = self._info(id)
+        # RACE: it may have ended, and be gone, since it kept the new one out.
+        job = (
+            self._handle(info)
+            if info
+            else Job(self.backend, self._registry, id, task, args, kwargs)
+        )
+        job.duplicate = True
+        return job
 
     def enqueue_many(self, jobs: Iterable[str | Sequence[Any]], **options: Any) -> list[int]:
         """Store several jobs, all or none, and return their ids. See `Backend.enqueue_many`.
@@ -498,6 +539,29 @@ def _open(url: object, options: dict[str, Any]) -> Backend:
 def _claims(worker: Worker, options: DequeueOptions) -> Iterator[Job]:
     while job := worker.register().dequeue(0, **options):
         yield job
+
+
+def _gates(
+    unique: str | bool | None,
+    unique_while: str | None,
+    unique_for: Seconds | None,
+    on_conflict: str,
+    concurrency: object,
+    rate: object,
+) -> dict[str, Any]:
+    """The options of `Backend.enqueue` for a job that has to pass something."""
+    if on_conflict not in ("return", "raise", "replace"):
+        raise InvalidValue(f"on_conflict is return, raise or replace: {on_conflict!r:.40}")
+    found = _given(
+        unique=unique,
+        unique_while=unique_while,
+        unique_for=_seconds(unique_for),
+        concurrency=concurrency,
+        rate=rate,
+    )
+    if on_conflict == "replace":
+        found["replace"] = True
+    return found
 
 
 def _given(**options: Any) -> dict[str, Any]:

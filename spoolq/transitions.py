@@ -46,6 +46,7 @@ MAX_ID: Final = 2**63 - 1
 MAX_DEPTH: Final = 64
 HISTORY: Final = 25  # attempts remembered in a record; older ones are dropped from the middle
 
+_NOT_GATED: Final = (None,) * 5
 _SCALARS = frozenset({str, int, bool, float, type(None)})
 
 
@@ -69,6 +70,11 @@ def new_record(
     priority: int = 0,
     queue: str = "default",
     timeout: float | None = None,
+    unique: str | bool | None = None,
+    unique_while: str | None = None,
+    unique_for: float | None = None,
+    concurrency: Sequence[Any] | None = None,
+    rate: Sequence[Any] | None = None,
 ) -> Record:
     """Check an enqueue and make its record, all but the id.
 
@@ -89,7 +95,7 @@ def new_record(
         check_attempts(attempts)
     if type(priority) is not int or not -MAX_ID <= priority <= MAX_ID:
         check_priority(priority)
-    return {
+    record: Record = {
         "id": 0,
         "task": task,
         "args": args,
@@ -113,6 +119,25 @@ def new_record(
         "exit": None,
         "history": [],
     }
+    gated = (unique, unique_while, unique_for, concurrency, rate)
+    if gated == _NOT_GATED:
+        return record
+    from spoolq.gates import members  # 3 ms, which most jobs need not spend
+
+    gates = members(
+        task,
+        args,
+        record["kwargs"],
+        now,
+        unique=unique,
+        unique_while=unique_while,
+        unique_for=unique_for,
+        concurrency=concurrency,
+        rate=rate,
+    )
+    # In front of what changes: `encode_ended` builds on what `new_record` puts last.
+    at = list(record).index("created")
+    return dict([*list(record.items())[:at], *gates.items(), *list(record.items())[at:]])
 
 
 def finished(record: Record, result: JSON, now: float, exit_status: JSON = None) -> Record:

@@ -3,9 +3,13 @@
     store       the Backend: wires what follows to the contract, holds no rule of its own
     repair      what time and crashes leave, put right
     claims      who may run a job                       inbox     files dropped by hand
+    unique_jobs jobs that get their key and their place together, or neither
     settle      finish, fail, retry, remove, note
     publish     where a job goes, and batches of new ones
+    gates       what a job with a key or with limits needs before it starts
+    limits      how many run at once, or start within a period
     families    parents and children                    registry  workers   locks   named locks
+    uniques     who holds a unique key
     census      counts: stats, history, totals
     catalog     look-up by id, and walks over all jobs
     producer    a spool opened only to put jobs in

@@ -48,7 +48,7 @@ class Fresh:
         body = records.encode_fresh(record)  # refuses before an id is taken
         id_ = record["id"] = self._counter.take()
         data, nonce = records.seal(body, id_), names.nonce()
-        if record["parents"] or record["delayed"] > now:
+        if record["parents"] or record["delayed"] > now or "limits" in record:
             self._enqueue_for_later(data, record, nonce, now)
         else:
             self._enqueue_ready(data, record, nonce)
@@ -86,7 +86,9 @@ class Fresh:
                 self._places.forget(place, block)  # RACE: emptied and removed by a claimer
             else:
                 break
-        if place.kind != "ready":
+        if place.kind == "ready":
+            self.ring(place.queue)
+        else:
             self.settle_in(place, record, now)
 
     def check_space(self) -> None:

@@ -360,10 +360,11 @@ class Filesystem:
         above = {os.path.dirname(path) for path in paths}
         self.sync_files([], directories=above | {os.path.dirname(path) for path in above})
 
-    def mkdir(self, path: str) -> bool:
+    def mkdir(self, path: str, *, sync: bool = True) -> bool:
         """Make a directory and its missing parents. False when it was there.
 
-        Survives power loss after return: jobs are about to be put into it.
+        Survives power loss after return: jobs are about to be put into it. Without `sync`, for a
+        private one, it does not.
         """
         try:
             self.sys_mkdir(path, self.directory_mode)
@@ -375,16 +376,17 @@ class Filesystem:
             if len(parent) < len(self.root):
                 raise SpoolUnavailable(f"the spool {self.root} is gone", self.root) from None
             self.mkdir(parent)
-            return self.mkdir(path)
+            return self.mkdir(path, sync=sync)
         except OSError as error:
             # A job that runs may be the first one to end in its shard.
             if error.errno in _FULL and self.release_ballast():
-                return self.mkdir(path)
+                return self.mkdir(path, sync=sync)
             if not self.has(path):
                 self._refuse("make the directory", path, error)
         if self.shared or self.owner:
             self.hand_over(path, self.directory_mode)
-        self.sync_directory(os.path.dirname(path))
+        if sync:
+            self.sync_directory(os.path.dirname(path))
         return True
 
     def _sync_name_of_another(self, path: str) -> None:
@@ -424,6 +426,26 @@ class Filesystem:
                 if error.errno in _GONE and not self._is_listed(os.path.dirname(target)):
                     raise NoDirectory(target) from None
                 self._refuse("publish", target, error)
+
+    def claim_directory(self, source: str, target: str) -> bool:
+        """Rename a private directory to this name, unless one that holds anything has it.
+
+        A compare-and-swap against "nothing there": False when somebody else was quicker; the
+        private one stays. Survives power loss once the target's parent is synced. Raises
+        NoDirectory when that is missing.
+        """
+        try:
+            self.sys_rename(source, target)
+        except OSError as error:
+            # A lost reply reports that the source is gone, or the target not empty: ours, then.
+            if not self._is_listed(source):
+                return True
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                return False
+            if error.errno in _GONE and not self._is_listed(os.path.dirname(target)):
+                raise NoDirectory(target) from None
+            self._refuse("publish", target, error)
+        return True
 
     def touch_directory(self, path: str) -> None:
         """Make every client list this directory anew: an NFS client may keep a listing without

@@ -105,7 +105,12 @@ class Inbox:
             raise JobCorrupt(f"the id {name.id} was never given out by this spool")
         if name.started is not None:  # it was active: its content does not say that
             record = {**record, "started": name.started / 1_000_000}
-        return self._put(path, retried(record, now, {}), name.epoch + 1, name.revision + 1, now)
+        if self._publisher.rival(record, now) is not None:
+            return False  # another job holds its unique key: it waits here until that has ended
+        done = self._put(path, retried(record, now, {}), name.epoch + 1, name.revision + 1, now)
+        if done:
+            self._publisher.hold_again(record, now)
+        return done
 
     def _new(self, path: str, value: Any, now: float) -> bool:
         record = read_request(value, now)

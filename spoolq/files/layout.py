@@ -36,6 +36,8 @@ DIRECTORIES: Final = (
     "workers",
     "commands",
     "locks",
+    "limits",
+    "unique",
     "logs",
     "incidents",
     "corrupt",
@@ -70,6 +72,8 @@ class Layout:
     workers: str
     commands: str
     locks: str
+    limits: str
+    unique: str
     logs: str
     incidents: str
     corrupt: str

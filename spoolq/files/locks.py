@@ -71,97 +71,25 @@ class Version(NamedTuple):
 Change = Callable[[Version], Version | None]
 
 
-class Locks:
-    """The named locks of one spool."""
+class Chains:
+    """The states of named locks below one directory, and how one is swapped for the next."""
 
-    def __init__(self, fs: Filesystem, layout: Layout, counter: Counter) -> None:
+    def __init__(self, fs: Filesystem, layout: Layout, base: str) -> None:
         self._fs = fs
         self._layout = layout
-        self._counter = counter
+        self._base = base
         self._seen: dict[str, Version] = {}  # by directory; a version never changes
 
-    def acquire(
-        self, name: str, duration: float, limit: int, worker: int | None, now: float
-    ) -> int | None:
-        """Take a hold; its id, 0 for a duration of 0 or less, None when it is held [167-182]."""
-        limit = max(1, limit)  # [175]
-        if duration <= 0:
-            # The state as it is answers; there is nothing to swap.
-            version = self._newest(self._directory(name))
-            return 0 if len(version.alive(now).holds) < limit else None
-        hold = Hold(now + duration, 0, worker)
+    def names(self) -> list[str]:
+        """Every lock that somebody ever took, as far as its name can be read."""
+        found = map(self._name, self._directories())
+        return [name for name in found if name is not None]
 
-        def take(version: Version) -> Version | None:
-            nonlocal hold
-            if len(version.holds) >= limit:
-                return None
-            hold = hold if hold.id else hold._replace(id=self._counter.take())
-            return version.with_hold(hold)
+    def newest(self, name: str) -> Version:
+        """The state of a lock that counts."""
+        return self._newest(self._directory(name))
 
-        return hold.id if self._swap(name, take, now) else None
-
-    def renew(self, name: str, hold_id: int, duration: float, now: float) -> bool:
-        """Let a hold expire `duration` seconds from now; False when it is none any more."""
-
-        def put_off(version: Version) -> Version | None:
-            mine = next((hold for hold in version.holds if hold.id == hold_id), None)
-            if mine is None:
-                return None
-            others = version.without(lambda hold: hold.id == hold_id)
-            return others.with_hold(mine._replace(expires=now + duration))
-
-        return self._swap(name, put_off, now)
-
-    def release(self, name: str, hold_id: int | None, now: float) -> bool:
-        """Let go of the hold that expires soonest [178], or of a certain one; False: none."""
-
-        def drop(version: Version) -> Version | None:
-            if hold_id is not None:
-                after = version.without(lambda hold: hold.id == hold_id)
-                return after if len(after.holds) < len(version.holds) else None
-            if not version.holds:
-                return None
-            return version._replace(holds=version.holds[1:], texts=version.texts[1:])
-
-        return self._swap(name, drop, now)
-
-    def release_workers(self, alive: set[int], now: float) -> None:
-        """Let go of what was held through workers that are not registered any more."""
-
-        def orphaned(hold: Hold) -> bool:
-            return hold.worker is not None and hold.worker not in alive
-
-        def drop(version: Version) -> Version | None:
-            after = version.without(orphaned)
-            return after if len(after.holds) < len(version.holds) else None
-
-        for directory in self._directories():
-            if any(map(orphaned, self._newest(directory).holds)):
-                name = self._name(directory)
-                if name is not None:
-                    self._swap(name, drop, now)
-
-    def listed(self, wanted: Iterable[str] | None, now: float) -> list[LockInfo]:
-        """Every hold that has not expired, newest first [185]."""
-        found = []
-        if wanted is None:
-            pairs = [(self._name(directory), directory) for directory in self._directories()]
-        else:
-            pairs = [(name, self._directory(name)) for name in dict.fromkeys(wanted)]
-        for name, directory in pairs:
-            if name is not None:
-                holds = self._newest(directory).alive(now).holds
-                found += [LockInfo(hold.id, name, hold.expires) for hold in holds]
-        return sorted(found, key=lambda lock: lock.id, reverse=True)
-
-    def count(self, now: float) -> int:
-        """How many holds there are [186]."""
-        versions = (self._newest(path) for path in self._directories())
-        return sum(len(version.alive(now).holds) for version in versions)
-
-    # -- the chain -------------------------------------------------------------------------------
-
-    def _swap(self, name: str, change: Change, now: float) -> bool:
+    def swap(self, name: str, change: Change, now: float) -> bool:
         """Replace the state by what `change` makes of it; False when it wants no change."""
         directory = self._directory(name)
         while True:
@@ -254,10 +182,10 @@ class Locks:
         return None
 
     def _directories(self) -> list[str]:
-        return [f"{self._layout.locks}/{name}" for name in self._fs.list(self._layout.locks)]
+        return [f"{self._base}/{name}" for name in self._fs.list(self._base)]
 
     def _directory(self, name: str) -> str:
-        return f"{self._layout.locks}/{names.encode(name)}"
+        return f"{self._base}/{names.encode(name)}"
 
     def _name(self, directory: str) -> str | None:
         decoded = names.decode(directory.rpartition("/")[2])
@@ -269,6 +197,86 @@ class Locks:
             return None if data is None else str(records.parse(data)["name"])
         except (JobCorrupt, KeyError, TypeError):
             return None
+
+
+class Locks:
+    """The named locks of one spool."""
+
+    def __init__(self, fs: Filesystem, layout: Layout, counter: Counter) -> None:
+        self._chains = Chains(fs, layout, layout.locks)
+        self._counter = counter
+
+    def acquire(
+        self, name: str, duration: float, limit: int, worker: int | None, now: float
+    ) -> int | None:
+        """Take a hold; its id, 0 for a duration of 0 or less, None when it is held [167-182]."""
+        limit = max(1, limit)  # [175]
+        if duration <= 0:
+            # The state as it is answers; there is nothing to swap.
+            version = self._chains.newest(name)
+            return 0 if len(version.alive(now).holds) < limit else None
+        hold = Hold(now + duration, 0, worker)
+
+        def take(version: Version) -> Version | None:
+            nonlocal hold
+            if len(version.holds) >= limit:
+                return None
+            hold = hold if hold.id else hold._replace(id=self._counter.take())
+            return version.with_hold(hold)
+
+        return hold.id if self._chains.swap(name, take, now) else None
+
+    def renew(self, name: str, hold_id: int, duration: float, now: float) -> bool:
+        """Let a hold expire `duration` seconds from now; False when it is none any more."""
+
+        def put_off(version: Version) -> Version | None:
+            mine = next((hold for hold in version.holds if hold.id == hold_id), None)
+            if mine is None:
+                return None
+            others = version.without(lambda hold: hold.id == hold_id)
+            return others.with_hold(mine._replace(expires=now + duration))
+
+        return self._chains.swap(name, put_off, now)
+
+    def release(self, name: str, hold_id: int | None, now: float) -> bool:
+        """Let go of the hold that expires soonest [178], or of a certain one; False: none."""
+
+        def drop(version: Version) -> Version | None:
+            if hold_id is not None:
+                after = version.without(lambda hold: hold.id == hold_id)
+                return after if len(after.holds) < len(version.holds) else None
+            if not version.holds:
+                return None
+            return version._replace(holds=version.holds[1:], texts=version.texts[1:])
+
+        return self._chains.swap(name, drop, now)
+
+    def release_workers(self, alive: set[int], now: float) -> None:
+        """Let go of what was held through workers that are not registered any more."""
+
+        def orphaned(hold: Hold) -> bool:
+            return hold.worker is not None and hold.worker not in alive
+
+        def drop(version: Version) -> Version | None:
+            after = version.without(orphaned)
+            return after if len(after.holds) < len(version.holds) else None
+
+        for name in self._chains.names():
+            if any(map(orphaned, self._chains.newest(name).holds)):
+                self._chains.swap(name, drop, now)
+
+    def listed(self, wanted: Iterable[str] | None, now: float) -> list[LockInfo]:
+        """Every hold that has not expired, newest first [185]."""
+        found = []
+        for name in self._chains.names() if wanted is None else dict.fromkeys(wanted):
+            holds = self._chains.newest(name).alive(now).holds
+            found += [LockInfo(hold.id, name, hold.expires) for hold in holds]
+        return sorted(found, key=lambda lock: lock.id, reverse=True)
+
+    def count(self, now: float) -> int:
+        """How many holds there are [186]."""
+        versions = map(self._chains.newest, self._chains.names())
+        return sum(len(version.alive(now).holds) for version in versions)
 
 
 def _is_tag(text: str) -> bool:

@@ -63,8 +63,11 @@ class Producer:
         """Publish a new job; its id. It survives power loss after return.
 
         None, and nothing stored, for a job that only the whole backend knows a place for: one
-        with parents, and one that is delayed and expires, for which others may be waiting.
+        with parents, with a unique key or with limits, and one that is delayed and expires, for
+        which others may be waiting.
         """
+        if "unique" in record or "limits" in record:
+            return None
         if record["parents"] or (record["delayed"] > now and record["expires"] is not None):
             return None
         return self._publisher.enqueue(record, now)

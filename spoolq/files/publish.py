@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from typing import Final
 
 from spoolq.files import names, records
 from spoolq.files.counters import Counter
 from spoolq.files.families import Families, alarm_name, alarm_place
 from spoolq.files.fresh import Fresh
 from spoolq.files.fs import Denied, Filesystem, NoDirectory
+from spoolq.files.gates import Gates, is_gated
 from spoolq.files.layout import Layout
 from spoolq.files.places import Place, Places, job_name, waiting
 from spoolq.files.tokens import Token, Tokens
+from spoolq.gates import FIRST, Gate, gates_of
 from spoolq.transitions import Record
+
+_LOOK: Final = 15.0  # seconds between two looks at a gate that nobody has left
 
 
 class Publisher(Fresh):
@@ -26,10 +31,12 @@ class Publisher(Fresh):
         places: Places,
         tokens: Tokens,
         families: Families,
+        gates: Gates,
         counter: Counter,
         low_water: int,
     ) -> None:
         super().__init__(fs, layout, places, counter, low_water)
+        self._gates = gates
         self._tokens = tokens
         self._families = families
 
@@ -107,13 +114,21 @@ class Publisher(Fresh):
             blocking = self._families.blocking(record, now, fresh=fresh)
             if blocking:
                 return waiting(record["queue"], blocking.name.id)
-        return super().place(record, now)
+        place = super().place(record, now)
+        if place.kind == "ready" and is_gated(record):
+            gate = self._gates.blocking(record, now)
+            if gate:
+                return waiting(record["queue"], gate.parent)
+        return place
 
     def settle_in(self, place: Place, record: Record, now: float) -> None:
         """After a publication that is not of a fresh ready job: tell the claimers, and let a
         child look at its parent once more (the other half of store-then-list)."""
         if place.kind == "waiting":
             parent = int(place.key)
+            if parent >= FIRST:
+                self._settle_in_at_gate(place.queue, parent, record, now)
+                return
             blocking = self._families.blocking(record, now)
             if blocking is None or blocking.name.id != parent:
                 self.move_on(parent, now)
@@ -134,8 +149,82 @@ class Publisher(Fresh):
     def _set_alarm(self, queue: str, parent: int, due: int) -> None:
         place = alarm_place(queue, due / 1_000_000)
         bucket = place.bucket(self._layout, names.block_of(parent))
-        self._fs.mark(f"{bucket}/{alarm_name(parent, due)}")
-        self.bump(queue)
+        if self._fs.mark(f"{bucket}/{alarm_name(parent, due)}"):
+            self.bump(queue)
+
+    # -- gates -----------------------------------------------------------------------------------
+
+    def _settle_in_at_gate(self, queue: str, parent: int, record: Record, now: float) -> None:
+        """The other half of store-then-list: the gate may have opened while the job lay down."""
+        gate = self._gates.blocking(record, now)
+        if gate is None or gate.parent != parent:
+            self.wake(parent, now)
+        self._watch_gate(queue, parent, gate, now)
+
+    def _watch_gate(self, queue: str, parent: int, gate: Gate | None, now: float) -> None:
+        """Have claimers look again when a rate opens, and now and then at any gate: who was woken
+        may not have started, and nobody else would wake the next."""
+        later = (now // _LOOK + 2) * _LOOK  # the same for all who come within so many seconds
+        opens = self._gates.opens(gate, now) if gate and gate.parent == parent else None
+        due = later if opens is None else min(later, opens)
+        self._set_alarm(queue, parent, names.micros(due))
+
+    def leave(self, record: Record, epoch: int, now: float, *, ended: bool) -> None:
+        """A gated job that ran does so no more, or has ended: let others pass."""
+        self._gates.leave(record, epoch, now, ended=ended)
+        for gate in gates_of(record):
+            if gate.period is None:
+                self.wake(gate.parent, now)
+
+    def forget(self, record: Record, now: float) -> None:
+        """A gated job was removed: its key is free, also one held for a period."""
+        self._gates.forget(record)
+        for gate in gates_of(record):
+            self.wake(gate.parent, now)
+
+    def rival(self, record: Record, now: float) -> int | None:
+        """Another job that holds the key of this one, which has ended and shall run again."""
+        return self._gates.rival(record, now) if is_gated(record) else None
+
+    def hold_again(self, record: Record, now: float) -> None:
+        """A job that has ended was made inactive again: see `Gates.hold_again`."""
+        if is_gated(record):
+            self._gates.hold_again(record, now)
+
+    def take_back(self, record: Record, epoch: int, now: float) -> None:
+        """A gated job has not started after all: what it took is there for others."""
+        self._gates.take_back(record, epoch, now)
+        for gate in gates_of(record):
+            self.wake(gate.parent, now)
+
+    def wake(self, parent: int, now: float) -> None:
+        """Let as many of the jobs at a gate look for a worker as may pass now, in each queue, the
+        oldest ones; the others are looked at again later."""
+        room: int | None = None
+        moved: dict[str, int] = {}
+        waiting = sorted(self._families.waiting(parent), key=lambda found: found.name.id)
+        left: dict[str, Gate | None] = {}
+        for found in waiting:
+            queue = found.token.place.queue
+            if room is not None and moved.get(queue, 0) >= room:
+                left.setdefault(queue, None)
+                continue
+            record = self._tokens.read_or_none(found.token)
+            if record is None:
+                continue
+            gate = self._gates.gate_under(parent, record)
+            if room is None and gate is not None:
+                room = self._gates.room(gate, now)
+                if room <= 0:
+                    left[queue] = gate
+                    continue
+            with contextlib.suppress(Denied):
+                if self.replace(found.token, found.name, record, now):
+                    moved[queue] = moved.get(queue, 0) + 1
+                else:
+                    left[queue] = gate
+        for queue, gate in left.items():
+            self._watch_gate(queue, parent, gate, now)
 
     # -- waiting children ------------------------------------------------------------------------
 
@@ -145,7 +234,9 @@ class Publisher(Fresh):
         Called after whatever may have done the parent; for one that is not done it changes
         nothing. Any number of callers may do it at once: each move is one rename.
         """
-        if self._families.has_children(parent):
+        if parent >= FIRST:
+            self.wake(parent, now)
+        elif self._families.has_children(parent):
             self.move_on(parent, now)
 
     def release_all(self, parents: list[int], now: float) -> None:
@@ -156,6 +247,9 @@ class Publisher(Fresh):
     def move_on(self, parent: int, now: float) -> None:
         """`release` for who knows of a child: whoever removed the parent has dropped the markers
         of its children, among them those of one that was on its way."""
+        if parent >= FIRST:
+            self.wake(parent, now)
+            return
         for found in self._families.waiting(parent):
             record = self._tokens.read_or_none(found.token)
             if record is not None:

@@ -104,6 +104,8 @@ def encode_fresh(record: Record) -> bytes:
     """
     if record["parents"] or record["kwargs"] or record["notes"] or record["timeout"]:
         return encode_body(record)
+    if "unique" in record or "limits" in record:
+        return encode_body(record)
     args, expires = record["args"], record["expires"]
     try:
         body = _fresh(record, args, expires).encode()
@@ -313,7 +315,18 @@ def check_record(value: Any) -> Record:
         raise JobCorrupt(f"the field {min(_REQUIRED - value.keys())!r} is missing")
     if not _plain(value):
         _find_wrong(value)
+    if "unique" in value or "limits" in value:
+        _check_gates(value)
     return value
+
+
+def _check_gates(value: Record) -> None:
+    from spoolq.gates import check_members  # as in `new_record`
+
+    try:
+        check_members(value)
+    except (InvalidType, InvalidValue) as error:
+        raise JobCorrupt(f"what the job has to pass is wrong: {error}") from None
 
 
 def _plain(value: Record) -> bool:

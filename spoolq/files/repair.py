@@ -23,6 +23,7 @@ from spoolq.files.publish import Publisher
 from spoolq.files.registry import Entry, Registry
 from spoolq.files.settle import Settler
 from spoolq.files.tokens import Token, Tokens, stem
+from spoolq.files.unique_jobs import UniqueJobs
 from spoolq.model import FOREGROUND_QUEUE, STATES, STUCK, WORKER_GONE, State
 from spoolq.transitions import Backoff
 
@@ -47,6 +48,7 @@ class Repairer:
         registry: Registry,
         locks: Locks,
         census: Census,
+        uniques: UniqueJobs,
         disk_time: Callable[[], float],
     ) -> None:
         self._fs = fs
@@ -59,6 +61,7 @@ class Repairer:
         self._registry = registry
         self._locks = locks
         self._census = census
+        self._uniques = uniques
         self._disk_time = disk_time
 
     def run(
@@ -72,6 +75,7 @@ class Repairer:
     ) -> None:
         """All of it, each before what depends on it, so that a second run finds nothing more."""
         self.complete_changes(now)
+        self._uniques.collect(now, self._disk_time())
         self.declare_dead_workers(now, missing_after)
         self.sweep_dead_workers(now, backoff)
         self.remove_expired(now)

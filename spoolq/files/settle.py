@@ -11,11 +11,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from spoolq.errors import JobCorrupt
+from spoolq.errors import DuplicateJob, JobCorrupt
 from spoolq.files import names, records
 from spoolq.files.catalog import Catalog, Found
 from spoolq.files.families import Families
 from spoolq.files.fs import Denied, Filesystem
+from spoolq.files.gates import is_gated
 from spoolq.files.layout import Layout
 from spoolq.files.places import FAILED, FINISHED, Place, delayed, ready
 from spoolq.files.publish import Publisher
@@ -142,6 +143,8 @@ class Settler:
             if token and token.place.state != "inactive":
                 self._claims.pop(change.record["id"], None)
                 ended.append(change.record["id"])
+                if is_gated(change.record):
+                    self._publisher.leave(change.record, change.epoch, now, ended=True)
             elif token:
                 self._settled(change, token, now)
             answers[index] = bool(token) or self._settle(outcomes[index], claim, now, backoff)
@@ -199,6 +202,10 @@ class Settler:
 
     def _after(self, change: Change, token: Token, now: float) -> None:
         """What follows from a committed change: children, and claimers who keep listings."""
+        if is_gated(change.record):
+            before, ended = names.parse(change.token.name), token.place.state != "inactive"
+            if before is not None and (ended or before.started is not None):
+                self._publisher.leave(change.record, before.epoch, now, ended=ended)
         if token.place.state == "inactive":
             self._publisher.settle_in(token.place, change.record, now)
         else:
@@ -228,7 +235,21 @@ class Settler:
     def retry(self, id: int, retries: int, options: Mapping[str, Any], now: float) -> bool:
         """Make a job of any state inactive again [88-110]."""
         retried({**_EMPTY, "retries": retries}, now, options)  # refuses before anything is read
-        return self._change(id, lambda f, r: self._retried(f, r, retries, options, now), now)
+        after: list[Record] = []
+
+        def decide(found: Found, record: Record) -> Change | None:
+            change = self._retried(found, record, retries, options, now)
+            if change and found.state in ("finished", "failed"):
+                rival = self._publisher.rival(record, now)
+                if rival is not None:
+                    raise DuplicateJob(rival, record["unique"]["key"])
+                after[:] = [change.record]
+            return change
+
+        done = self._change(id, decide, now)
+        if done and after:
+            self._publisher.hold_again(after[0], now)
+        return done
 
     def _retried(
         self, found: Found, record: Record, retries: int, options: Mapping[str, Any], now: float
@@ -327,6 +348,8 @@ class Settler:
         if moved is None:
             return False
         self._publisher.settle_in(moved.place, record, now)
+        if is_gated(record):
+            self._publisher.take_back(record, name.epoch, now)
         return True
 
     def remove(self, id: int, now: float) -> bool:
@@ -335,7 +358,12 @@ class Settler:
             found = self._catalog.find(id)
             if found is None or found.state not in REMOVABLE:
                 return False
+            record = self._tokens.read_or_none(found.token)
             if self.discard(found, now):
+                if record is not None and is_gated(record):
+                    # CRASH: dying before this leaves a mark that counts no more, unless it is for
+                    # a period: then the key is free at its end.
+                    self._publisher.forget(record, now)
                 return True
 
     def discard(self, found: Found, now: float) -> bool:

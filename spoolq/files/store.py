@@ -23,8 +23,10 @@ from spoolq.files.doorbell import FileDoorbell
 from spoolq.files.endings import Endings
 from spoolq.files.families import Families, parse_alarm
 from spoolq.files.fs import Denied, Filesystem, NoDirectory
+from spoolq.files.gates import Gates, is_gated
 from spoolq.files.inbox import Inbox
 from spoolq.files.layout import Layout
+from spoolq.files.limits import Limits
 from spoolq.files.locks import Locks
 from spoolq.files.places import Place, Places
 from spoolq.files.publish import Publisher
@@ -32,6 +34,9 @@ from spoolq.files.registry import Registry
 from spoolq.files.repair import Repairer
 from spoolq.files.settle import Claim, Outcome, Settler, as_active
 from spoolq.files.tokens import Token, Tokens
+from spoolq.files.unique_jobs import UniqueJobs
+from spoolq.files.uniques import Uniques
+from spoolq.gates import refuse_unique
 from spoolq.model import JSON, STATES, Claimed, JobInfo, Page, State
 from spoolq.settings import Settings, check_durability
 from spoolq.transitions import (
@@ -126,17 +131,23 @@ class FileBackend(Backend):
         self._endings = Endings(fs, layout)
         self._census = Census(fs, layout, self._catalog, self._disk_time)
         self._families = Families(fs, layout, self._catalog, self._census, self._jobs)
+        uniques = Uniques(fs, layout, self._catalog)
+        self._gates = Gates(uniques, Limits(fs, layout, self._catalog))
         self._publisher = Publisher(
             fs,
             layout,
             self._places,
             self._tokens,
             self._families,
+            self._gates,
             self._jobs,
             roots.low_water(fs, self.settings),
         )
         self._settler = Settler(
             fs, layout, self._tokens, self._catalog, self._families, self._publisher
+        )
+        self._uniques = UniqueJobs(
+            fs, uniques, self._tokens, self._publisher, self._settler, self._jobs.take
         )
         self._inbox = Inbox(
             fs, layout, self._tokens, self._catalog, self._publisher, self._settler, self._jobs
@@ -155,6 +166,7 @@ class FileBackend(Backend):
             self._registry,
             self._locks,
             self._census,
+            self._uniques,
             self._disk_time,
         )
 
@@ -220,14 +232,20 @@ class FileBackend(Backend):
         task: str,
         args: Sequence[JSON] = (),
         kwargs: Mapping[str, JSON] | None = None,
+        *,
+        replace: bool = False,
         **options: Any,
     ) -> int:
         now = self._now()
         record = new_record(task, args, kwargs, now, **options)
         with self._lock:
+            if "unique" in record:
+                return self._uniques.enqueue(record, now, replace=replace)
             return self._publisher.enqueue(record, now)
 
     def enqueue_many(self, jobs: Iterable[str | Sequence[Any]], **options: Any) -> list[int]:
+        if not options.keys().isdisjoint(_UNIQUE):
+            refuse_unique(options)
         now = self._now()
         shared = new_record("-", [], None, now, **options)
         records = [{**shared, **_request(job)} for job in jobs]
@@ -360,7 +378,7 @@ class FileBackend(Backend):
                 return None
             if content is not None:
                 record = as_active(found, content[0])
-                if self._may_run(record, now):
+                if self._may_run(record, now) and self._enter(record, found, now):
                     self._settler.remember(Claim(found, record, content[1], mine=True))
                     return _claimed(record)
                 if self._settler.give_back(found, record, now):
@@ -379,6 +397,10 @@ class FileBackend(Backend):
         if expired(record, now):
             return False
         return not record["parents"] or self._families.blocking(record, now) is None
+
+    def _enter(self, record: Record, found: Found, now: float) -> bool:
+        """Pass the gates of a job that was claimed, as most have none."""
+        return not is_gated(record) or self._gates.enter(record, found.name.epoch, now)
 
     def _promote(self, due: Due, now: float) -> None:
         """Put a delayed job that is due among the ready ones; act on an alarm."""
@@ -466,6 +488,20 @@ class FileBackend(Backend):
         notes = check_object(merge, "notes")
         with self._lock:
             return self._settler.note(check_id(id), notes, self._now())
+
+    def holder_of(self, key: str) -> int | None:
+        with self._lock:
+            self._look_in()
+            mark = self._uniques.holder(_string(key, "key"), self._now())
+            return None if mark is None else mark.id
+
+    def blocked_at(self, id: Any) -> dict[str, JSON] | None:
+        with self._lock:
+            found = self._catalog.find(check_id(id))
+            record = self._settler.read(found) if found and found.state == "inactive" else None
+            if record is None or not is_gated(record):
+                return None
+            return self._gates.describe(record, self._now())
 
     # -- listing ---------------------------------------------------------------------------------
 
@@ -578,6 +614,8 @@ class FileBackend(Backend):
             timeout=record["timeout"],
             exit=record["exit"],
             history=record["history"],
+            unique=record.get("unique"),
+            limits=record.get("limits", []),
         )
 
     # -- workers ---------------------------------------------------------------------------------
@@ -748,6 +786,7 @@ class FileBackend(Backend):
                 self._reset("reserve")
                 self._reset("workers", "commands", "inactive", "active", "finished", "failed")
                 self._reset("settling", "places", "children", "locks", "logs", "incidents")
+                self._reset("unique", "limits")
                 self._reset("corrupt")
                 self._reset("ids")  # when no job is left that has one
                 roots.complete(self._fs)
@@ -760,7 +799,8 @@ class FileBackend(Backend):
 
     def _reset(self, *directories: str) -> None:
         """Move directories aside, whole, and delete them there."""
-        moved = {name: f"{self._layout.trash}/{name}.{names.nonce()}" for name in directories}
+        there = [name for name in directories if self._fs.is_directory(f"{self.root}/{name}")]
+        moved = {name: f"{self._layout.trash}/{name}.{names.nonce()}" for name in there}
         for name, gone in moved.items():
             self._fs.publish_directory(f"{self.root}/{name}", gone)
         # SYNC: none may come back, when the power fails, without what was in it.
@@ -838,6 +878,7 @@ def _claimed(record: Record) -> Claimed:
     }
 
 
+_UNIQUE: Final = frozenset({"unique", "unique_while", "unique_for", "replace", "on_conflict"})
 _KINDS_NOT_DONE: Final = frozenset({"ready", "delayed", "waiting", "active"})
 
 

@@ -53,8 +53,8 @@ def test_a_bucket_that_vanishes_under_a_publication_is_made_again(
     class Vanishing(Filesystem):
         times = 0
 
-        def mkdir(self, path: str) -> bool:
-            made = super().mkdir(path)
+        def mkdir(self, path: str, *, sync: bool = True) -> bool:
+            made = super().mkdir(path, sync=sync)
             if "/inactive/new" in path and Vanishing.times < 3:
                 Vanishing.times += 1
                 os.rmdir(path)

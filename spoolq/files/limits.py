@@ -1,0 +1,71 @@
+"""Limits: how many jobs with a key run at once, and how many have started within a period.
+
+    limits/<kind and key>/      a chain of states, as of a lock: see `locks`
+
+Each hold of such a chain names a job and its epoch: the claim that took it. A concurrency limit
+is held until that claim ends. Nobody has to let go of it for a worker that died: a hold whose job
+is not active under that epoch any more counts for nothing. A rate is held for its period, whatever
+becomes of the job. Nothing is synced: after power loss nobody runs, and a rate begins anew.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from spoolq.files.catalog import Catalog
+from spoolq.files.fs import Filesystem
+from spoolq.files.layout import Layout
+from spoolq.files.locks import Chains, Hold, Version
+from spoolq.gates import Gate
+
+_FOR_EVER: Final = 9e15  # seconds: a hold that ends with its claim
+
+
+class Limits:
+    """The limits of one spool, by key."""
+
+    def __init__(self, fs: Filesystem, layout: Layout, catalog: Catalog) -> None:
+        self._chains = Chains(fs, layout, layout.limits)
+        self._catalog = catalog
+
+    def enter(self, gate: Gate, id: int, epoch: int, now: float) -> bool:
+        """Take one place for a claim; False when all are taken. One that has it keeps it."""
+        expires = _FOR_EVER if gate.period is None else now + gate.period
+        inside = False
+
+        def take(version: Version) -> Version | None:
+            nonlocal inside
+            inside = any((hold.id, hold.worker) == (id, epoch) for hold in version.holds)
+            if inside:
+                return None
+            if len(version.holds) >= gate.limit:
+                version = self._living(gate, version)
+            if len(version.holds) >= gate.limit:
+                return None
+            return version.with_hold(Hold(expires, id, epoch))
+
+        return self._chains.swap(gate.name, take, now) or inside
+
+    def leave(self, gate: Gate, id: int, epoch: int, now: float) -> None:
+        """Give the place of a claim back, if it has one."""
+
+        def drop(version: Version) -> Version | None:
+            after = version.without(lambda hold: (hold.id, hold.worker) == (id, epoch))
+            return after if len(after.holds) < len(version.holds) else None
+
+        self._chains.swap(gate.name, drop, now)
+
+    def taken(self, gate: Gate, now: float) -> list[Hold]:
+        """The holds that count, the first to expire in front; exact when the gate looks full."""
+        version = self._chains.newest(gate.name).alive(now)
+        if len(version.holds) >= gate.limit:
+            version = self._living(gate, version)
+        return list(version.holds)
+
+    def _living(self, gate: Gate, version: Version) -> Version:
+        """Without the holds of claims that are over."""
+        return version.without(self._is_over) if gate.period is None else version
+
+    def _is_over(self, hold: Hold) -> bool:
+        found = self._catalog.find(hold.id)
+        return found is None or found.state != "active" or found.name.epoch != hold.worker
