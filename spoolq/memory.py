@@ -517,9 +517,6 @@ class MemoryBackend(Backend):
                     if self._state(job_id, now) == "inactive":
                         del self._jobs[job_id]
             self._marks[running] = Mark(record["id"], "m")
-            key = key_of(record)
-            if key != running and (mark := self._marks.get(key)) and mark.id == record["id"]:
-                del self._marks[key]  # it waits no more: another one may
         for gate in limits_of(record):
             if gate.period is not None:
                 start = (now + gate.period, record["id"], record["retries"])
@@ -527,10 +524,6 @@ class MemoryBackend(Backend):
 
     def _take_back(self, record: Record) -> None:
         """A claim is given back: it has not started."""
-        if "unique" in record and record["unique"]["mode"] == "waiting":
-            key = key_of(record)
-            if self._holder(key, self._clock.wall()) is None:
-                self._marks[key] = mark_of(record, "m")
         for starts in self._starts.values():
             starts[:] = [
                 start for start in starts if start[1:] != (record["id"], record["retries"])

@@ -442,7 +442,7 @@ class Filesystem:
                 return True
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                 return False
-            if error.errno in _GONE and not self._is_listed(os.path.dirname(target)):
+            if error.errno in _GONE:
                 raise NoDirectory(target) from None
             self._refuse("publish", target, error)
         return True

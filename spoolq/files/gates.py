@@ -9,6 +9,7 @@ period, wake those whom nobody woke.
 from __future__ import annotations
 
 from spoolq.files import names
+from spoolq.files.fs import Filesystem
 from spoolq.files.limits import Limits
 from spoolq.files.uniques import Uniques
 from spoolq.gates import (
@@ -33,7 +34,8 @@ def is_gated(record: Record) -> bool:
 class Gates:
     """Lets jobs in and out."""
 
-    def __init__(self, uniques: Uniques, limits: Limits) -> None:
+    def __init__(self, fs: Filesystem, uniques: Uniques, limits: Limits) -> None:
+        self._fs = fs
         self._uniques = uniques
         self._limits = limits
 
@@ -69,9 +71,6 @@ class Gates:
                     self._limits.leave(passed, record["id"], epoch, now)
                 return False
             entered.append(gate)
-        if running is not None and running != key_of(record):
-            # CRASH: dying before this leaves a mark that does not count: its job is active.
-            self._uniques.drop(key_of(record), record["id"])
         return True
 
     def _start_running(self, running: Gate, record: Record, now: float) -> bool:
@@ -80,7 +79,16 @@ class Gates:
         there = self._uniques.present(running)
         if there is None or there.id != record["id"]:
             there = self._uniques.take(running, mine, now)
-        return there.id == record["id"] and not self._in_the_way(running, record["id"], now)
+        if there.id != record["id"] or self._in_the_way(running, record["id"], now):
+            return False
+        self._uniques.remove_replaced(there, now)
+        return True
+
+    def is_replaced(self, record: Record, now: float) -> bool:
+        """Whether another job has the key of this one now, and is to run in its place."""
+        running = running_key_of(record)
+        mark = None if running is None else self._uniques.holder(running, now)
+        return mark is not None and record["id"] in mark.replaces
 
     def leave(self, record: Record, epoch: int, now: float, *, ended: bool) -> None:
         """A claim is over, or a job. Not `ended`, the job is inactive again and keeps its key."""
@@ -97,27 +105,25 @@ class Gates:
             for key in {key_of(record), running_key_of(record) or key_of(record)}:
                 self._uniques.drop(key, record["id"])
 
-    def hold_again(self, record: Record, now: float) -> None:
-        """A job that has ended was made inactive again: it holds its key, if nobody else does.
+    def hold_again(self, record: Record, now: float) -> int | None:
+        """Put the mark of a job that has ended, and is made inactive again, back on its key.
 
-        RACE: somebody may get the key in this moment. Then this job waits until that one has
-        ended: to run it needs the key."""
-        if "unique" in record and record["unique"]["mode"] != "period":
-            self._uniques.take(key_of(record), mark_of(record, names.nonce()), now)
-
-    def rival(self, record: Record, now: float) -> int | None:
-        """Another job that holds the key of this one, which has ended and shall run again."""
+        The id of another job that holds the key, if one does. To be called before the commit and
+        after it. RACE: between the two somebody may get the key. Then this job waits until that
+        one has ended: to run it needs the key.
+        """
         if "unique" not in record or record["unique"]["mode"] == "period":
             return None
-        mark = self._uniques.holder(key_of(record), now)
-        return None if mark is None or mark.id == record["id"] else mark.id
+        key = key_of(record)
+        there = self._uniques.take(key, mark_of(record, names.nonce()), now)
+        if not self._fs.ordered:
+            self._uniques.sync(key)
+        return None if there.id == record["id"] else there.id
 
     def take_back(self, record: Record, epoch: int, now: float) -> None:
         """A claim is given back as if it had never been: it has not started."""
         for gate in limits_of(record):
             self._limits.leave(gate, record["id"], epoch, now)
-        if "unique" in record and record["unique"]["mode"] == "waiting":
-            self._uniques.take(key_of(record), mark_of(record, names.nonce()), now)
 
     def room(self, gate: Gate, now: float) -> int:
         """How many more may pass."""

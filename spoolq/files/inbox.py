@@ -105,7 +105,7 @@ class Inbox:
             raise JobCorrupt(f"the id {name.id} was never given out by this spool")
         if name.started is not None:  # it was active: its content does not say that
             record = {**record, "started": name.started / 1_000_000}
-        if self._publisher.rival(record, now) is not None:
+        if self._publisher.hold_again(record, now) is not None:
             return False  # another job holds its unique key: it waits here until that has ended
         done = self._put(path, retried(record, now, {}), name.epoch + 1, name.revision + 1, now)
         if done:

@@ -182,14 +182,9 @@ class Publisher(Fresh):
         for gate in gates_of(record):
             self.wake(gate.parent, now)
 
-    def rival(self, record: Record, now: float) -> int | None:
-        """Another job that holds the key of this one, which has ended and shall run again."""
-        return self._gates.rival(record, now) if is_gated(record) else None
-
-    def hold_again(self, record: Record, now: float) -> None:
-        """A job that has ended was made inactive again: see `Gates.hold_again`."""
-        if is_gated(record):
-            self._gates.hold_again(record, now)
+    def hold_again(self, record: Record, now: float) -> int | None:
+        """A job that has ended is made inactive again: see `Gates.hold_again`."""
+        return self._gates.hold_again(record, now) if is_gated(record) else None
 
     def take_back(self, record: Record, epoch: int, now: float) -> None:
         """A gated job has not started after all: what it took is there for others."""
@@ -197,16 +192,17 @@ class Publisher(Fresh):
         for gate in gates_of(record):
             self.wake(gate.parent, now)
 
-    def wake(self, parent: int, now: float) -> None:
+    def wake(self, parent: int, now: float, *, every: bool = False) -> None:
         """Let as many of the jobs at a gate look for a worker as may pass now, in each queue, the
-        oldest ones; the others are looked at again later."""
+        oldest ones; the others are looked at again later. `every` job that is not kept by what it
+        sees, for repair: who may pass is decided at the claim in any case."""
         room: int | None = None
         moved: dict[str, int] = {}
         waiting = sorted(self._families.waiting(parent), key=lambda found: found.name.id)
         left: dict[str, Gate | None] = {}
         for found in waiting:
             queue = found.token.place.queue
-            if room is not None and moved.get(queue, 0) >= room:
+            if room is not None and not every and moved.get(queue, 0) >= room:
                 left.setdefault(queue, None)
                 continue
             record = self._tokens.read_or_none(found.token)
@@ -248,7 +244,7 @@ class Publisher(Fresh):
         """`release` for who knows of a child: whoever removed the parent has dropped the markers
         of its children, among them those of one that was on its way."""
         if parent >= FIRST:
-            self.wake(parent, now)
+            self.wake(parent, now, every=True)
             return
         for found in self._families.waiting(parent):
             record = self._tokens.read_or_none(found.token)

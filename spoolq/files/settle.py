@@ -240,7 +240,9 @@ class Settler:
         def decide(found: Found, record: Record) -> Change | None:
             change = self._retried(found, record, retries, options, now)
             if change and found.state in ("finished", "failed"):
-                rival = self._publisher.rival(record, now)
+                # Before the commit, so that dying behind it leaves no job without its mark; and
+                # after it once more: until then the mark counted for nothing.
+                rival = self._publisher.hold_again(record, now)
                 if rival is not None:
                     raise DuplicateJob(rival, record["unique"]["key"])
                 after[:] = [change.record]

@@ -132,7 +132,7 @@ class FileBackend(Backend):
         self._census = Census(fs, layout, self._catalog, self._disk_time)
         self._families = Families(fs, layout, self._catalog, self._census, self._jobs)
         uniques = Uniques(fs, layout, self._catalog)
-        self._gates = Gates(uniques, Limits(fs, layout, self._catalog))
+        self._gates = Gates(fs, uniques, Limits(fs, layout, self._catalog))
         self._publisher = Publisher(
             fs,
             layout,
@@ -147,7 +147,13 @@ class FileBackend(Backend):
             fs, layout, self._tokens, self._catalog, self._families, self._publisher
         )
         self._uniques = UniqueJobs(
-            fs, uniques, self._tokens, self._publisher, self._settler, self._jobs.take
+            fs,
+            uniques,
+            self._tokens,
+            self._publisher,
+            self._settler,
+            self._jobs.take,
+            layout.trash,
         )
         self._inbox = Inbox(
             fs, layout, self._tokens, self._catalog, self._publisher, self._settler, self._jobs
@@ -381,7 +387,10 @@ class FileBackend(Backend):
                 if self._may_run(record, now) and self._enter(record, found, now):
                     self._settler.remember(Claim(found, record, content[1], mine=True))
                     return _claimed(record)
-                if self._settler.give_back(found, record, now):
+                if is_gated(record) and self._gates.is_replaced(record, now):
+                    if self._settler.discard(found, now):
+                        return None
+                elif self._settler.give_back(found, record, now):
                     return None
             # RACE: annotated meanwhile, and so under another name of the same claim; or taken
             # from us, by repair or by hand.

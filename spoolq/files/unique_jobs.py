@@ -39,6 +39,7 @@ class UniqueJobs:
         publisher: Publisher,
         settler: Settler,
         take_id: Callable[[], int],
+        trash: str,
     ) -> None:
         self._fs = fs
         self._uniques = uniques
@@ -46,7 +47,9 @@ class UniqueJobs:
         self._publisher = publisher
         self._settler = settler
         self._take_id = take_id
+        self._trash = trash
         uniques.complete = self.complete
+        uniques.remove_replaced = self.remove_replaced
 
     def enqueue(self, record: Record, now: float, *, replace: bool) -> int:
         """Store a new job; its id. Survives power loss after return. Raises DuplicateJob."""
@@ -65,8 +68,10 @@ class UniqueJobs:
             self._fs.unlink(self._path(mark))  # RACE: somebody else has just got the key
             raise DuplicateJob(there.id, key.key)
         if not self._fs.ordered:
-            # SYNC: the job shall not survive without its mark.
+            # SYNC: the job shall not survive without its mark, nor the one come back that had the
+            # key before and was removed by a process that died before it had synced that.
             self._uniques.sync(key)
+            self._fs.sync_directory(self._trash)
         # CRASH: dying from here on leaves an enqueued job: whoever meets its mark completes it.
         self.complete(there, now)
         # Its name where it was: a rename survives once either directory was synced, and somebody
@@ -90,18 +95,19 @@ class UniqueJobs:
             return
         if record is None:
             return
-        for older in mark.replaces:
-            self._remove_waiting(older, now)
+        self.remove_replaced(mark, now)
         place = self._publisher.place(record, now)
         token = self._tokens.put(path, record, place, 0, 0, mark.nonce)
         if token is not None:
             self._publisher.settle_in(token.place, record, now)
 
-    def _remove_waiting(self, id: int, now: float) -> None:
-        """Remove a job that was replaced; one that runs is left to end: see `Gates`."""
-        if self._uniques.state(id, now) == "inactive":
-            # RACE: claimed since the look: then it runs, and the new one waits until it has ended.
-            self._settler.remove(id, now)
+    def remove_replaced(self, mark: Mark, now: float) -> None:
+        """Remove the jobs that this one replaces; one that runs is left to end: see `Gates`."""
+        for older in mark.replaces:
+            if self._uniques.state(older, now) == "inactive":
+                # RACE: claimed since the look. If it runs, the new one waits until it has ended;
+                # if it finds that it has lost its key, whoever claimed it removes it.
+                self._settler.remove(older, now)
 
     def collect(self, now: float, disk_now: float) -> None:
         """Complete what was enqueued, delete what was not and is old, drop marks of the past."""

@@ -35,8 +35,10 @@ _UNFINISHED: Final = frozenset[State]({"inactive", "active"})
 class Uniques:
     """The unique keys of one spool."""
 
-    # Set by `UniqueJobs`, which lies above: gives the job of a mark its place, if it has none yet.
+    # Set by `UniqueJobs`, which lies above: give the job of a mark its place, if it has none yet,
+    # and remove the jobs that it replaces, but for those that run.
     complete: Callable[[Mark, float], None]
+    remove_replaced: Callable[[Mark, float], None]
 
     def __init__(self, fs: Filesystem, layout: Layout, catalog: Catalog) -> None:
         self._fs = fs
@@ -83,7 +85,7 @@ class Uniques:
             if present.id != mark.id and self.counts(present, now):
                 if not replace:
                     return present
-                older = [old for old in present.replaces if self.state(old, now) == "active"]
+                older = [old for old in present.replaces if self.state(old, now) in _UNFINISHED]
                 wanted = mark._replace(replaces=(present.id, *older))
             elif present.id == mark.id:
                 wanted = mark._replace(replaces=present.replaces)

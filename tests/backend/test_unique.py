@@ -139,8 +139,9 @@ def test_the_one_that_waits_does_not_start_before_the_one_that_runs_has_ended(
 def test_the_one_that_waits_lets_one_that_failed_have_its_other_attempts(
     backend: Backend, worker: int, clock: FakeClock
 ) -> None:
-    first = failed_job(backend, worker, unique="k", unique_while="waiting", attempts=2)
+    first = job_in("active", backend, worker, unique="k", unique_while="waiting", attempts=2)
     second = backend.enqueue("foo", unique="k", unique_while="waiting")
+    assert backend.fail_job(first, 0)
     assert backend.dequeue(worker) is None
 
     clock.advance(60)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spoolq.backend import Backend
+from spoolq.errors import DuplicateJob
 from tests.support import FakeClock, claim, failed_job, finished_job
 
 if TYPE_CHECKING:
@@ -277,6 +278,91 @@ def enqueue_many_delayed(world: World) -> None:
 def enqueue_many_children(world: World) -> None:
     world.memo["first"] = world.backend.enqueue("parent")
     world.memo["second"] = world.backend.enqueue("parent", expire=60)
+
+
+# -- unique jobs and limits ----------------------------------------------------------------------
+
+
+def enqueue_unique(*args: Any, **options: Any) -> Act:
+    """Enqueue a job with the key `k`; the ids that were given out: one, or none."""
+
+    def issue(world: World) -> list[int]:
+        try:
+            return [world.backend.enqueue("task", list(args), unique="k", **options)]
+        except DuplicateJob:
+            return []
+
+    return issue
+
+
+@scenario(enqueue_unique(1), enqueue_unique(2))
+def unique_enqueue(world: World) -> None:
+    pass
+
+
+@scenario(enqueue_unique(3), enqueue_unique(4), gaps=True)
+def unique_enqueue_after_the_last_one_has_ended(world: World) -> None:
+    enqueue_unique(0)(world)
+    dequeue()(world)
+    assert finish(world)
+
+
+@scenario(enqueue_unique(1, delay=20, priority=3), later=21)
+def unique_enqueue_delayed(world: World) -> None:
+    pass
+
+
+@scenario(enqueue_unique(2, replace=True), gaps=True)
+def unique_replace_what_waits(world: World) -> None:
+    enqueue_unique(1)(world)
+
+
+@scenario(enqueue_unique(2, replace=True), finish, gaps=True)
+def unique_replace_what_runs(world: World) -> None:
+    enqueue_unique(1)(world)
+    dequeue()(world)
+
+
+@scenario(dequeue(), finish, enqueue_unique(2), lasting=(False, True, True), gaps=True)
+def unique_dequeue_and_finish(world: World) -> None:
+    world.worker()
+    enqueue_unique(1)(world)
+
+
+@scenario(enqueue_unique(2, unique_while="waiting"), finish)
+def unique_while_waiting(world: World) -> None:
+    enqueue_unique(1, unique_while="waiting")(world)
+    dequeue()(world)
+
+
+@scenario(dequeue(), fail, lasting=(False, True))
+def unique_fail_for_good(world: World) -> None:
+    world.worker()
+    enqueue_unique(1)(world)
+
+
+@scenario(remove, enqueue_unique(2), gaps=True)
+def unique_remove(world: World) -> None:
+    [world.memo["job"]] = enqueue_unique(1)(world)
+
+
+@scenario(retry(), enqueue_unique(2))
+def unique_retry_of_a_failed_job(world: World) -> None:
+    [world.memo["job"]] = enqueue_unique(1)(world)
+    dequeue()(world)
+    assert fail(world)
+
+
+@scenario(enqueue(2, concurrency=("k", 1)), finish, dequeue(), lasting=(True, True, False))
+def limit_lets_the_next_one_run(world: World) -> None:
+    enqueue(1, concurrency=("k", 1))(world)
+    dequeue()(world)
+
+
+@scenario(enqueue(2, rate=("k", 1, 60)), enqueue(3, rate=("k", 1, 60)), later=61)
+def limit_of_a_rate(world: World) -> None:
+    enqueue(1, rate=("k", 1, 60))(world)
+    dequeue()(world)
 
 
 # -- dequeue -------------------------------------------------------------------------------------
@@ -741,6 +827,8 @@ TYPICAL = {  # one of each kind: what the default run goes through change by cha
     "first-use",
     "enqueue-a-child-of-an-expiring-job",
     "enqueue-many-children",
+    "unique-replace-what-waits",
+    "limit-lets-the-next-one-run",
     "dequeue-promotes-what-is-due",
     "finish-releases-children",
     "finish-several",

@@ -162,6 +162,9 @@ def sight(backend: Backend, *, gaps: bool = False) -> Sight:
         shown["parents"] = [number.get(id_, id_) for id_ in job.parents]
         shown["children"] = [number.get(id_, id_) for id_ in job.children]
         seen[f"job {number[job.id]}"] = shown
+    if any(job.unique for job in rows):
+        holder = backend.holder_of("k")
+        seen["key k"] = holder and number.get(holder, holder)
     for worker in backend.list_workers().rows:
         seen[f"worker {worker.id}"] = worker.notified
         seen[f"status of {worker.id}"] = worker.status
@@ -276,7 +279,7 @@ Wanted = list[tuple[Sight, list[int]]]  # what may be seen, and what then can be
 
 
 def _only_jobs(seen: Sight) -> Sight:
-    return {key: value for key, value in seen.items() if key.startswith("job ")}
+    return {key: value for key, value in seen.items() if key.startswith(("job ", "key "))}
 
 
 def _agree(seen: Sight, ran: list[int], wanted: Wanted) -> None:

@@ -15,6 +15,7 @@ from spoolq.errors import JobCorrupt
 from spoolq.files import names, records
 from spoolq.files.names import JobName
 from spoolq.files.places import Place, job_name
+from spoolq.gates import gates_of
 from spoolq.model import FOREGROUND_QUEUE
 from spoolq.transitions import Record
 
@@ -156,7 +157,10 @@ def _misplaced(root: str, item: Shown, ids: set[int]) -> Iterator[str]:
         keys = {
             "ready": [str(record["priority"])],
             "delayed": [str(int(record["delayed"] // 3600))],
-            "waiting": list(map(str, record["parents"])),
+            "waiting": [
+                *map(str, record["parents"]),
+                *(str(gate.parent) for gate in gates_of(record)),
+            ],
         }[place.kind]
         if place.key not in keys:
             yield f"{path} belongs in one of {keys}"
