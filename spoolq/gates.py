@@ -116,7 +116,12 @@ def running_key_of(record: Mapping[str, Any]) -> Gate | None:
     unique = record.get("unique")
     if unique is None or unique["mode"] == "period":
         return None
-    return Gate("unique" if unique["mode"] == "unfinished" else "running", unique["key"])
+    return key_of(record) if unique["mode"] == "unfinished" else running_twin(key_of(record))
+
+
+def running_twin(key: Gate) -> Gate:
+    """What the jobs hold while they run that hold this key while they wait."""
+    return Gate("running", key.key)
 
 
 def limits_of(record: Mapping[str, Any]) -> list[Gate]:

@@ -4,7 +4,8 @@ Pure: a Scene holds what was seen of the spool, `reasons` says what follows from
 
     running finished failed                     nothing keeps it: this is what it does, or did
     spool-readonly                              nobody could claim it
-    held parent-failed parents expired delayed  about the job itself
+    held parent-failed parents unique concurrency rate expired delayed
+                                                about the job itself
     queue-paused                                about its queue
     no-worker no-task task-limit slots          about the workers that are alive
     queue-order none                            it will start by itself
@@ -24,8 +25,8 @@ View = Literal["active", "ready", "delayed", "blocked", "failed", "finished"]
 VIEWS: Final[tuple[View, ...]] = ("active", "ready", "delayed", "blocked", "failed", "finished")
 CODES: Final = (
     "running", "finished", "failed", "spool-readonly", "held", "parent-failed", "parents",
-    "expired", "delayed", "queue-paused", "no-worker", "no-task", "task-limit", "slots",
-    "queue-order", "none",
+    "unique", "concurrency", "rate", "expired", "delayed", "queue-paused", "no-worker", "no-task",
+    "task-limit", "slots", "queue-order", "none",
 )  # fmt: skip
 EXEC: Final = "exec"  # the task of a command line, which every worker of the file backend knows
 AHEAD: Final = 1000  # jobs ahead that are counted; more are "1000 or more"
@@ -55,6 +56,8 @@ class Scene:
     missing_after: float = MISSING_AFTER
     writable: bool = True
     held: frozenset[int] = frozenset()
+    gate: Callable[[int], Mapping[str, Any] | None] = lambda _: None
+    """What keeps a job with a unique key or with limits: see `Backend.blocked_at`."""
     paused: Mapping[str, str] = field(default_factory=dict)
     """By the name of a queue that nothing is taken from: who said so and why, or ""."""
 
@@ -173,6 +176,7 @@ def _about_job(job: JobInfo, scene: Scene) -> list[Reason]:
         text = f"waits for {ids[0]}" if all_of == 1 else f"waits for {len(ids)} of {all_of} parents"
         states = {str(parent.id): parent.state for parent in waiting}
         found.append(Reason("parents", text, {"parents": ids, "states": states}))
+    found += _about_gate(job, scene)
     if job.expires is not None and job.expires <= job.time:
         found.append(Reason("expired", "expired", {"expired": job.expires}))
     if job.delayed > job.time:
@@ -180,6 +184,20 @@ def _about_job(job: JobInfo, scene: Scene) -> list[Reason]:
         word = "retry" if job.retries and job.finished is not None else "due"
         found.append(Reason("delayed", f"{word} in {age(left)}", {"seconds": left}))
     return found
+
+
+def _about_gate(job: JobInfo, scene: Scene) -> list[Reason]:
+    said = scene.gate(job.id) if job.unique or job.limits else None
+    if said is None:
+        return []
+    kind, key, detail = said["kind"], said["key"], dict(said)
+    if kind == "concurrency":
+        return [Reason(kind, f"limit: {len(said['jobs'])} of {said['limit']} {key} run", detail)]
+    if kind == "rate":
+        left = max(0.0, said["until"] - job.time)
+        text = f"rate: {said['limit']} {key} in {age(said['period'])}, next in {age(left)}"
+        return [Reason(kind, text, detail)]
+    return [Reason("unique", f"job {said['jobs'][0]} holds its key {key}", detail)]
 
 
 def _about_queue(job: JobInfo, scene: Scene) -> list[Reason]:

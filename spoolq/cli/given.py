@@ -30,6 +30,8 @@ def job_options(opened: Opened, values: dict[str, Any]) -> dict[str, Any]:
         options["parents"] = _parents(opened, values.get("after") or values["after_any"])
         if "after_any" in values:
             options["lax"] = True
+    if "unique" in values:
+        options["unique"] = values["unique"]
     if "notes" in values:
         options["notes"] = _notes(values["notes"])
     return options
@@ -43,6 +45,8 @@ def enqueue_one(
     options: dict[str, Any],
 ) -> int:
     """Store a job; its id. The whole library is loaded for what a `Producer` leaves to it."""
+    if "unique" in options:
+        return _enqueue_unique(opened, task, arguments, named, options)
     producer = opened.producer
     if producer.ready:
         now = producer.now()
@@ -50,6 +54,28 @@ def enqueue_one(
         if id_ is not None:
             return id_
     return opened.spool.enqueue(task, arguments, named, **options).id
+
+
+def _enqueue_unique(
+    opened: Opened,
+    task: str,
+    arguments: list[JSON],
+    named: dict[str, JSON] | None,
+    options: dict[str, Any],
+) -> int:
+    """Store a unique job, or name the one that holds its key: its id."""
+    from spoolq.cli.output import escape, say
+
+    if task == EXEC and options["unique"] is True:
+        # The environment is not what makes two command lines different.
+        from spoolq.gates import check_key
+
+        where = {"cwd": (named or {}).get("cwd")}
+        options = {**options, "unique": check_key(True, task, arguments, where)}
+    job = opened.spool.enqueue(task, arguments, named, **options)
+    if job.duplicate:
+        say(f"spoolq: job {job.id} ({escape(job.task)}) holds the key: nothing was added")
+    return job.id
 
 
 def dry_run(

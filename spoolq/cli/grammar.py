@@ -24,7 +24,8 @@ class Option(NamedTuple):
     flags: tuple[str, ...]
     metavar: str = ""
     help: str = ""
-    kind: str = "text"  # text, number, list (of texts, repeatable), flag, switch (--x/--no-x)
+    # text, number, list (of texts, repeatable), flag, switch (--x/--no-x), maybe (--x or --x=TEXT)
+    kind: str = "text"
     env: str = ""
     hidden: bool = False
 
@@ -62,6 +63,7 @@ _JOB: Final = (
     Option("after", ("--after", "--parent", "-P"), "ID…", "Once these have finished.", "list"),
     Option("after_any", ("--after-any",), "ID…", "Once these have ended, failed or not.", "list"),
     Option("lax", ("--lax", "-x"), help="A failed one counts as finished.", kind="switch"),
+    Option("unique", ("--unique",), "[=KEY]", "Not beside another with that key.", "maybe"),
     Option("notes", ("--notes", "-n"), "KEY=JSON", "Or a JSON object. Repeatable.", "list"),
     Option("follow", ("--follow", "-f"), help="Show its output; exit with its code.", kind="flag"),
     Option("wait", ("--wait", "-W"), help="Wait for it; exit with its code.", kind="flag"),
@@ -140,6 +142,9 @@ def _long(word: str, rest: list[str], known: dict[str, Option], values: dict[str
             return False
         values[no.name] = False
         return True
+    if option.kind == "maybe":
+        values[option.name] = value if given else True
+        return bool(value) or not given
     if not option.takes_value:
         return not given and _keep(option, "", values)
     if not given:
@@ -147,6 +152,18 @@ def _long(word: str, rest: list[str], known: dict[str, Option], values: dict[str
             return False
         value = rest.pop()
     return _keep(option, value, values)
+
+
+def spell_out(options: Sequence[Option], words: Sequence[str]) -> list[str]:
+    """The words for who reads `--x` and `--x=TEXT` alike, with an empty text for none."""
+    known = {flag: option for option in options for flag in option.flags}
+    found, at = list(words), 0
+    while at < len(found) and found[at].startswith("-") and found[at] not in ("-", "--"):
+        option = known.get(found[at])
+        if option is not None and option.kind == "maybe":
+            found[at] += "="
+        at += 2 if option is not None and option.takes_value else 1
+    return found
 
 
 def _short(word: str, rest: list[str], known: dict[str, Option], values: dict[str, Any]) -> bool:

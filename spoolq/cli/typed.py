@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperCommand
 
 from spoolq.cli.context import Opened, opened
-from spoolq.cli.grammar import Command, Option
+from spoolq.cli.grammar import Command, Option, spell_out
 
 Run = Callable[[Opened, dict[str, Any], list[str]], int]
 
@@ -19,6 +20,7 @@ _TYPES: Final[dict[str, Any]] = {
     "list": list[str] | None,
     "flag": bool,
     "switch": bool | None,
+    "maybe": str | None,
 }
 
 
@@ -34,6 +36,8 @@ def add_command(app: typer.Typer, command: Command, run: Run) -> None:
                 values.setdefault(option.name, []).extend(value)
             elif option.kind == "flag" and value:
                 values[option.name] = True
+            elif option.kind == "maybe" and value is not None:
+                values[option.name] = value or True
             elif option.kind not in ("list", "flag") and value is not None:
                 values[option.name] = value
         raise typer.Exit(run(opened(context), values, list(words or ())))
@@ -53,7 +57,12 @@ def add_command(app: typer.Typer, command: Command, run: Run) -> None:
     call.__doc__ = command.help
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {item.name: item.annotation for item in parameters}
-    app.command(context_settings={"allow_interspersed_args": False})(call)
+
+    class Spelled(TyperCommand):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            return super().parse_args(ctx, spell_out(command.options, args))
+
+    app.command(cls=Spelled, context_settings={"allow_interspersed_args": False})(call)
 
 
 def _annotation(option: Option) -> Any:

@@ -55,7 +55,7 @@ class Gates:
         if mark is None:
             return []
         if mark.id != id:
-            return [mark.id] if self._uniques.counts(mark, now) else []
+            return [mark.id] if self._uniques.counts(running, mark, now) else []
         return [other for other in mark.replaces if self._uniques.state(other, now) == "active"]
 
     def enter(self, record: Record, epoch: int, now: float) -> bool:

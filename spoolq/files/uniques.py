@@ -25,7 +25,7 @@ from spoolq.files import names
 from spoolq.files.catalog import Catalog
 from spoolq.files.fs import Filesystem, NoDirectory
 from spoolq.files.layout import Layout
-from spoolq.gates import Gate, Mark, digest, holds, parse_mark
+from spoolq.gates import Gate, Mark, digest, holds, parse_mark, running_twin
 from spoolq.states import State
 
 _SHARD: Final = 3  # digits of the digest: a million keys make directories of 244 names
@@ -49,17 +49,27 @@ class Uniques:
     def holder(self, key: Gate, now: float) -> Mark | None:
         """The mark that counts."""
         mark = self.present(key)
-        return mark if mark and self.counts(mark, now) else None
+        return mark if mark and self.counts(key, mark, now) else None
 
     def present(self, key: Gate) -> Mark | None:
         """The mark that is there, whether it counts or not."""
         return self._present(self._directory(key))
 
-    def counts(self, mark: Mark, now: float) -> bool:
-        """Whether this mark keeps others out."""
+    def counts(self, key: Gate, mark: Mark, now: float) -> bool:
+        """Whether this mark on this key keeps others out."""
         # RACE: before the look: a job that is just given its place would be seen nowhere.
         self.complete(mark, now)
-        return holds(mark, self.state(mark.id, now), now)
+        started = mark.waiting and self._has_started(key, mark)
+        state = self.state(mark.id, now)
+        if mark.waiting and state == "active":
+            # RACE: claimed, but it has to give the claim back unless it gets the other key. Asked
+            # for before the state: a job that has ended since holds neither.
+            return not started
+        return holds(mark, state, now)
+
+    def _has_started(self, key: Gate, mark: Mark) -> bool:
+        running = self.present(running_twin(key))
+        return running is not None and running.id == mark.id
 
     def state(self, id: int, now: float) -> State | None:
         """The state of a job; None when it is not there, or has expired."""
@@ -82,7 +92,7 @@ class Uniques:
                 self._fs.touch_directory(directory)  # RACE: taken, or an old listing
                 continue
             wanted = mark
-            if present.id != mark.id and self.counts(present, now):
+            if present.id != mark.id and self.counts(key, present, now):
                 if not replace:
                     return present
                 older = [old for old in present.replaces if self.state(old, now) in _UNFINISHED]
@@ -124,7 +134,9 @@ class Uniques:
                     unfinished[block] = set(self._catalog.block(block, _UNFINISHED))
                 if mark.until is None and mark.id in unfinished[block]:
                     continue
-                if not self.counts(mark, now):
+                self.complete(mark, now)
+                state = self.state(mark.id, now)
+                if state != "active" and not holds(mark, state, now):
                     self._remove(f"{base}/{name}", mark)
             self._fs.rmdir(base)
 

@@ -249,3 +249,49 @@ def test_a_dry_run_shows_the_job_and_stores_nothing(shell: Shell) -> None:
     assert shown["kwargs"]["env"] == "hidden, use --show-env"
     assert shown["delayed"] - shown["created"] == 3600
     assert shell.json("list") == []
+
+
+@pytest.mark.parametrize("way", ["--unique=k", "--unique"])
+def test_a_second_unique_job_prints_the_first_ones_id_and_says_so(shell: Shell, way: str) -> None:
+    first = shell.ok("enqueue", way, "task", "--unique", "a")
+
+    again = shell.run("enqueue", way, "task", "--unique", "a")
+
+    assert (again.code, again.out) == (0, f"{first}\n")
+    assert again.err == f"spoolq: job {first} (task) holds the key: nothing was added\n"
+    assert shell.json("show", first)["args"] == ["--unique", "a"]
+
+
+def test_a_unique_command_line_is_the_same_one_in_another_environment(
+    shell: Shell, tmp_path: Path
+) -> None:
+    first = shell.ok("add", "--unique", "true")
+    shell.env["OTHER"] = "1"
+
+    assert shell.run("add", "--unique", "true").out.strip() == first
+    assert shell.ok("add", "--unique", "true", "else") != first
+    assert shell.ok("add", "--unique", "-C", str(tmp_path), "true") != first
+
+
+def test_the_command_tree_reads_unique_as_the_short_path_does() -> None:
+    from spoolq.cli.grammar import ENQUEUE, spell_out
+
+    words = ["-q", "--unique", "--unique", "-p1", "--unique=k", "task", "--unique"]
+
+    spelled = ["-q", "--unique", "--unique=", "-p1", "--unique=k", "task", "--unique"]
+    assert spell_out(ENQUEUE.options, words) == spelled
+
+
+def test_why_names_the_job_that_holds_the_key(shell: Shell) -> None:
+    # Put in by a program: the command line has no limits.
+    from spoolq import Spool
+
+    spool = Spool(shell.env["SPOOLQ_ROOT"])
+    worker = spool.worker().register()
+    spool.enqueue("task", concurrency=("tenant:7", 1))
+    assert worker.dequeue(tasks=["task"])
+    waiting = spool.enqueue("task", concurrency=("tenant:7", 1))
+
+    [reason, *_] = shell.json("why", str(waiting.id))["reasons"]
+
+    assert (reason["code"], reason["text"]) == ("concurrency", "limit: 1 of 1 tenant:7 run")

@@ -175,3 +175,26 @@ def test_a_view_says_what_an_inactive_job_waits_for(job: MakeJob) -> None:
 )
 def test_an_age_is_read_at_a_glance(seconds: float, text: str) -> None:
     assert age(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "text"),
+    [
+        ({"kind": "unique", "jobs": [7]}, "unique", "job 7 holds its key k"),
+        ({"kind": "running", "jobs": [7]}, "unique", "job 7 holds its key k"),
+        ({"kind": "concurrency", "jobs": [3, 4], "limit": 2}, "concurrency", "limit: 2 of 2 k run"),
+        (
+            {"kind": "rate", "limit": 9, "period": 3600, "until": NOW + 60},
+            "rate",
+            "rate: 9 k in 1h00m, next in 1m",
+        ),
+    ],
+)
+def test_a_job_that_may_not_pass_yet_says_what_is_in_its_way(
+    job: MakeJob, some_worker: MakeWorker, said: dict[str, Any], code: str, text: str
+) -> None:
+    scene = Scene(workers=[some_worker()], gate=lambda _: {"key": "k", **said})
+
+    found = reason(job(limits=[["concurrency", "k", 2, None]]), scene)
+
+    assert (found.code, found.text) == (code, text)
