@@ -29,7 +29,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from spoolq.clock import Clock, SystemClock
 from spoolq.errors import SpoolError, UnsafeFile
@@ -40,7 +40,8 @@ from spoolq.runners.account import Account, job_account
 from spoolq.runners.cgroup import Cgroup, Cgroups
 from spoolq.runners.marks import Marks, set_mark
 from spoolq.runners.names import EXEC, find_executable
-from spoolq.runners.program import NotStarted, ProgramRun, Scratch
+from spoolq.runners.program import NotStarted, ProgramRun, Scratch, Sweep
+from spoolq.runners.shelf import Shelf
 from spoolq.settings import Settings
 
 ACCOUNT: Final = 10.0  # seconds that the user programs run as is remembered
@@ -69,16 +70,18 @@ def start_executable(
     clock: Clock | None = None,
     account: Account | None = None,
     mark: int | None = None,
-    sweep: Callable[[int], None] | None = None,
+    sweep: Sweep | None = None,
     targets: Targets | None = None,
     cgroups: Cgroups | None = None,
+    shelf: Shelf | None = None,
 ) -> Run:
     """Start the program of one attempt in the spool at `root`.
 
     Never raises for what is wrong with the job or its program: such a run has failed already,
     with the reason as its outcome. `timeout` is in seconds, `worker` the id of the claim's holder.
     `account` is what `job_account` has said a moment ago, `targets` where links led to then;
-    `mark` and `sweep` see `ProgramRun`; `cgroups` makes a control group for it.
+    `mark` and `sweep` see `ProgramRun`; `cgroups` makes a control group for it; `shelf` has what
+    others have left untouched.
 
     Raises OSError when the system has no process, descriptor or memory left.
     """
@@ -89,9 +92,10 @@ def start_executable(
     try:
         account = account or job_account(root)
         command = _prepare(attempt, root, settings, account, targets or Targets())
-        scratch = Scratch(f"{attempt.id}.{attempt.retries}", account.switch)
+        number = f"{attempt.id}.{attempt.retries}"
+        scratch = (shelf.scratch if shelf else Scratch)(number, account.switch)
         given = _given(attempt, root, queue, worker, scratch)
-        log = open_log(root, attempt.id, attempt.retries)
+        log = (shelf.log if shelf else partial(open_log, root))(attempt.id, attempt.retries)
         group = None if cgroups is None else cgroups.make(mark)
         try:
             process = _spawn(command, given, scratch, account, log, mark, group)
@@ -128,18 +132,19 @@ class Executables:
         root: str,
         settings: Callable[[], Settings | None],
         marks: Marks,
-        sweep: Callable[[list[int]], None],
+        sweeper: Sweeper,
         cgroups: Cgroups,
         clock: Clock | None = None,
     ) -> None:
-        """For the spool at `root`; `settings` says what its settings are now, `sweep` kills what
-        carries one of these marks, `cgroups` makes a control group for each."""
+        """For the spool at `root`; `settings` says what its settings are now, `sweeper` kills what
+        carries a mark, `cgroups` makes a control group for each."""
         self._root = os.path.abspath(root)
         self._settings = settings
         self._marks = marks
-        self._sweep = sweep
+        self._sweeper = sweeper
         self._cgroups = cgroups
         self._clock = clock or SystemClock()
+        self._shelf = Shelf(self._root, self._clock)
         self._account: Account | None = None
         self._account_until = 0.0
         self._targets = Targets(self._clock)
@@ -153,6 +158,13 @@ class Executables:
 
     def start(self, attempt: Attempt) -> Run:
         """Start one. Raises OSError when the system has no process or descriptor left."""
+
+        def clean(mark: int, scratch: Scratch, empty: bool) -> None:
+            log = (attempt.id, attempt.retries) if empty else None
+            self._shelf.put(mark, scratch, log)
+            self._ended.append(mark)
+            self._sweep_some()
+
         run = start_executable(
             attempt,
             root=self._root,
@@ -163,9 +175,10 @@ class Executables:
             clock=self._clock,
             account=self._job_account(),
             mark=self._marks.take(),
-            sweep=self._has_ended,
+            sweep=clean,
             targets=self._targets,
             cgroups=self._cgroups,
+            shelf=self._shelf,
         )
         if isinstance(run, ProgramRun):
             self._runs.append(run)
@@ -189,22 +202,30 @@ class Executables:
             for run in self._runs:
                 run.tend()
         self._sweep_some()
-
-    def _has_ended(self, mark: int) -> None:
-        """A program ended well; what it has left behind is killed soon."""
-        self._ended.append(mark)
-        self._sweep_some()
+        self._shelf.tend()
 
     def _sweep_some(self) -> None:
         """Of many programs a second the marks are told together: a message wakes the zygote."""
         now = self._clock.elapsed()
         if self._ended and now >= self._sweep_at:
             self._sweep_at = now + SWEEP
-            self._sweep(self._ended[:])
+            self._shelf.swept(self._sweeper.swept())
+            self._sweeper.sweep(self._ended[:])
             self._ended.clear()
 
     def close(self) -> None:
         """Nothing waits for work."""
+        self._shelf.clear()
+
+
+class Sweeper(Protocol):
+    """Kills what programs have left running: the zygote."""
+
+    def sweep(self, marks: list[int]) -> None:
+        """Soon kill what carries one of these marks."""
+
+    def swept(self) -> list[int]:
+        """The marks told since the last call that nothing carries any more."""
 
 
 # -- what ----------------------------------------------------------------------------------------
