@@ -1,7 +1,7 @@
 """The storage contract: Minion's operations under their own names, and what each one promises.
 
     jobs        enqueue enqueue_many dequeue finish_job finish_jobs fail_job retry_job
-                auto_retry_job release_job remove_job note list_jobs
+                auto_retry_job release_job hold_job unhold_job remove_job note list_jobs
     workers     register_worker unregister_worker list_workers broadcast receive unread
     locks       lock acquire_lock renew_lock unlock list_locks
     upkeep      repair reset stats history queues now
@@ -89,16 +89,20 @@ class Backend(ABC):
         priority: int = 0,
         queue: str = "default",
         timeout: float | None = None,
+        hold: bool = False,
     ) -> int:
         """Store a new inactive job and return its id [1-32].
 
         The id is larger than every id this spool has given out; gaps are allowed [4, 6]. With
         unfinished parents the job waits for them, with a delay until it is due. The task need not
-        be known here [16]. When this returns the job survives power loss.
+        be known here [16]. With `hold` nobody claims it until `unhold_job`. When this returns the
+        job survives power loss.
         """
 
     @abstractmethod
-    def enqueue_many(self, jobs: Iterable[str | Sequence[Any]], **options: Any) -> list[int]:
+    def enqueue_many(
+        self, jobs: Iterable[str | Sequence[Any]], *, hold: bool = False, **options: Any
+    ) -> list[int]:
         """Store several jobs that share the options of `enqueue`, all or none, and return the ids.
 
         Each job is a task name, or (task,), (task, args) or (task, args, kwargs). After a crash,
@@ -119,8 +123,9 @@ class Backend(ABC):
         """Claim the best job that may run now for a registered worker, waiting up to `wait` s.
 
         A job may run when it is inactive, in one of `queues`, its task is in `tasks` (None: any),
-        its priority is at least `min_priority`, its delay has run out, it has not expired, and
-        every parent is finished, or missing, or expired, or (for a lax job) failed [131-139].
+        its priority is at least `min_priority`, its delay has run out, it is not held, it has not
+        expired, and every parent is finished, or missing, or expired, or (for a lax job) failed
+        [131-139].
         Highest priority first, then lowest id, across all the queues [38, 43]. With `id` only
         that job, under the same conditions [50]. Empty `queues` or `tasks` find nothing [44].
 
@@ -168,7 +173,8 @@ class Backend(ABC):
 
         Options: attempts, delay (0 unless given), expire, lax, parents, priority, queue. False,
         and nothing changed, unless the job's retries are `retries`. An active attempt loses its
-        claim: its outcome will be refused. True means that it survives power loss.
+        claim: its outcome will be refused; a held job is held no longer. True means that it
+        survives power loss.
         """
 
     def auto_retry_job(self, id: Any, retries: int, attempts: int) -> bool:
@@ -188,6 +194,21 @@ class Backend(ABC):
 
         No attempt is used up. False, and nothing changed, unless attempt `retries` is the running
         one. Whoever asks has ended what ran.
+        """
+
+    @abstractmethod
+    def hold_job(self, id: Any) -> bool:
+        """Keep an inactive job from being claimed until it is released, whatever else it waits for.
+
+        It is still inactive, may still expire, and is never stuck. True: it is held, also when it
+        was before, and is after power loss. False for a job that is not inactive, or not there.
+        """
+
+    @abstractmethod
+    def unhold_job(self, id: Any) -> bool:
+        """Let a held job be claimed again, once it is due and its parents are done.
+
+        False when it is not held. True means that it survives power loss.
         """
 
     @abstractmethod
@@ -314,8 +335,9 @@ class Backend(ABC):
         Workers that are dead or have not beaten for `missing_after` s are unregistered, and their
         active jobs fail with "Worker went away" (retried if attempts are left); expired jobs are
         removed; jobs overdue by more than `stuck_after` fail with "Job appears stuck in queue",
-        unless they wait for a parent; finished jobs older than `remove_after` are removed, unless
-        a child of theirs is not finished. Jobs of the queue minion_foreground are left alone [212].
+        unless they wait for a parent or are held; finished jobs older than `remove_after` are
+        removed, unless a child of theirs is not finished. Jobs of the queue minion_foreground are
+        left alone [212].
         Running it twice changes nothing more.
         """
 
@@ -327,8 +349,8 @@ class Backend(ABC):
     def stats(self) -> dict[str, JSON]:
         """The 13 counters of the contract's 1.7 [229-237].
 
-        Jobs that wait for a parent count as delayed_jobs; `uptime` is the age of the spool;
-        `enqueued_jobs` is the id counter.
+        Jobs that wait for a parent, and held ones, count as delayed_jobs; `uptime` is the age of
+        the spool; `enqueued_jobs` is the id counter.
         """
 
     @abstractmethod
@@ -340,7 +362,8 @@ class Backend(ABC):
 
     @abstractmethod
     def queues(self) -> dict[str, dict[str, int]]:
-        """By name, for queues with inactive jobs: how many are "ready", "delayed", "blocked".
+        """By name, for queues with inactive jobs: how many are "ready", "delayed", "blocked" and
+        "held".
 
         A job counts as blocked as long as nobody has noticed that its parents are done.
         """

@@ -37,10 +37,12 @@ from spoolq.model import (
     State,
     WorkerInfo,
 )
+from spoolq.states import WAYS
 from spoolq.transitions import (
     REMOVABLE,
     Backoff,
     Record,
+    check_flag,
     check_id,
     check_json,
     check_object,
@@ -67,6 +69,7 @@ class _Job:
     record: Record
     before: tuple[JSON, JSON] = (None, None)
     """`started` and `worker` before it was claimed."""
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,7 @@ class MemoryBackend(Backend):
         priority: int = 0,
         queue: str = "default",
         timeout: float | None = None,
+        hold: bool = False,
     ) -> int:
         record = self._new_record(
             task,
@@ -141,16 +145,20 @@ class MemoryBackend(Backend):
             queue=queue,
             timeout=timeout,
         )
+        hold = check_flag(hold, "hold")
         with self._lock:
-            return self._store(record)
+            return self._store(record, hold=hold)
 
-    def enqueue_many(self, jobs: Iterable[str | Sequence[Any]], **options: Any) -> list[int]:
+    def enqueue_many(
+        self, jobs: Iterable[str | Sequence[Any]], *, hold: bool = False, **options: Any
+    ) -> list[int]:
+        hold = check_flag(hold, "hold")
         if "parents" in options:
             # An iterator would be empty after the first job.
             options["parents"] = check_parents(options["parents"])
         records = [self._new_record(*_call(job), **options) for job in jobs]
         with self._lock:
-            return [self._store(record) for record in records]
+            return [self._store(record, hold=hold) for record in records]
 
     def _new_record(
         self,
@@ -164,9 +172,10 @@ class MemoryBackend(Backend):
             record[name] = _from_json(record[name], name)
         return record
 
-    def _store(self, record: Record) -> int:
+    def _store(self, record: Record, *, hold: bool) -> int:
         self._last_job += 1
-        self._jobs[self._last_job] = _Job("inactive", {**record, "id": self._last_job})
+        record = {**record, "id": self._last_job}
+        self._jobs[self._last_job] = _Job("inactive", record, held=hold)
         self._ring()
         return self._last_job
 
@@ -211,6 +220,7 @@ class MemoryBackend(Backend):
             job
             for job in self._jobs.values()
             if job.state == "inactive"
+            and not job.held
             and wanted(job.record)
             and job.record["delayed"] <= now
             and not expired(job.record, now)
@@ -303,7 +313,27 @@ class MemoryBackend(Backend):
             record = retried(job.record, self._clock.wall(), options)
             if job.record["retries"] != retries:
                 return False
-            job.state, job.record = "inactive", record
+            job.state, job.record, job.held = "inactive", record, False
+            self._ring()
+            return True
+
+    def hold_job(self, id: Any) -> bool:
+        job_id = check_id(id)
+        with self._lock:
+            job = self._jobs.get(job_id)
+            if job is None or job.state != "inactive" or _gone(job, self._clock.wall()):
+                return False
+            job.held = True
+            return True
+
+    def unhold_job(self, id: Any) -> bool:
+        job_id = check_id(id)
+        with self._lock:
+            job, now = self._jobs.get(job_id), self._clock.wall()
+            if job is None or not job.held or _gone(job, now):
+                return False
+            job.held = False
+            job.record = {**job.record, "delayed": max(job.record["delayed"], now)}
             self._ring()
             return True
 
@@ -611,6 +641,7 @@ class MemoryBackend(Backend):
             job
             for job in self._jobs.values()
             if job.state == "inactive"
+            and not job.held
             and job.record["delayed"] + self.stuck_after < now
             and not _gone(job, now)
             and not self._blocked(job.record, now)
@@ -643,7 +674,7 @@ class MemoryBackend(Backend):
 
     def _delayed(self, job: _Job, now: float) -> bool:
         return job.state == "inactive" and (
-            job.record["delayed"] > now or self._blocked(job.record, now)
+            job.held or job.record["delayed"] > now or self._blocked(job.record, now)
         )
 
     def history(self) -> dict[str, JSON]:
@@ -668,9 +699,10 @@ class MemoryBackend(Backend):
             for job in self._jobs.values():
                 if job.state != "inactive" or _gone(job, now):
                     continue
-                nothing = {"ready": 0, "delayed": 0, "blocked": 0}
-                views = found.setdefault(job.record["queue"], nothing)
-                if self._blocked(job.record, now):
+                views = found.setdefault(job.record["queue"], dict.fromkeys(WAYS, 0))
+                if job.held:
+                    views["held"] += 1
+                elif self._blocked(job.record, now):
                     views["blocked"] += 1
                 else:
                     views["delayed" if job.record["delayed"] > now else "ready"] += 1
@@ -749,6 +781,7 @@ def _info(job: _Job, children: Mapping[int, list[int]], now: float) -> JobInfo:
         **copy.deepcopy(job.record),
         state=job.state,
         children=list(children.get(job.record["id"], [])),
+        held=job.held,
         time=now,
     )
 

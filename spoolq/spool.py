@@ -219,6 +219,7 @@ class Spool(Emitter):
         priority: int = 0,
         queue: str = "default",
         timeout: Seconds | None = None,
+        hold: bool = False,
     ) -> Job:
         """Store a new job, whether or not its task is known here. See `Backend.enqueue`."""
         job_id = self.backend.enqueue(
@@ -234,6 +235,7 @@ class Spool(Emitter):
             priority=priority,
             queue=queue,
             timeout=timeout,  # type: ignore[arg-type]
+            hold=hold,
         )
         if self._callbacks is not None:
             self.emit("enqueue", job_id)
@@ -336,8 +338,8 @@ class Spool(Emitter):
     def foreground(self, id: Any) -> bool:
         """Retry a job of any state right now in this process, with one attempt.
 
-        False, and nothing changed, when it is missing or not ready: it waits for a parent, has
-        expired, or was changed by somebody else meanwhile. What the task raises fails the job
+        False, and nothing changed, when it is missing or not ready: it waits for a parent, is held,
+        has expired, or was changed by somebody else meanwhile. What the task raises fails the job
         and is raised [345]. Raises UnknownTask when nothing here can perform it.
         """
         info = self._info(id)
@@ -361,7 +363,7 @@ class Spool(Emitter):
         return True
 
     def _may_run(self, info: JobInfo) -> bool:
-        if info.expires is not None and info.expires <= info.time:
+        if info.held or (info.expires is not None and info.expires <= info.time):
             return False
         parents = set(info.parents)
         rows = self.backend.list_jobs(0, len(parents), ids=parents).rows if parents else []

@@ -20,8 +20,10 @@ from typing import Any, Final, Literal
 from spoolq.model import MISSING_AFTER, JobInfo, WorkerInfo
 from spoolq.transitions import brief, parent_blocks
 
-View = Literal["active", "ready", "delayed", "blocked", "failed", "finished"]
-VIEWS: Final[tuple[View, ...]] = ("active", "ready", "delayed", "blocked", "failed", "finished")
+View = Literal["active", "ready", "delayed", "blocked", "held", "failed", "finished"]
+VIEWS: Final[tuple[View, ...]] = (
+    "active", "ready", "delayed", "blocked", "held", "failed", "finished",
+)  # fmt: skip
 CODES: Final = (
     "running", "finished", "failed", "spool-readonly", "held", "parent-failed", "parents",
     "expired", "delayed", "queue-paused", "no-worker", "no-task", "task-limit", "slots",
@@ -54,15 +56,16 @@ class Scene:
     executables: frozenset[str] = frozenset()
     missing_after: float = MISSING_AFTER
     writable: bool = True
-    held: frozenset[int] = frozenset()
     paused: Mapping[str, str] = field(default_factory=dict)
     """By the name of a queue that nothing is taken from: who said so and why, or ""."""
 
 
 def view(job: JobInfo, parents: Mapping[int, JobInfo]) -> View:
-    """The state as people see it: an inactive job is ready, delayed or blocked."""
+    """The state as people see it: an inactive job is ready, delayed, blocked or held."""
     if job.state != "inactive":
         return job.state
+    if job.held:
+        return "held"
     if _blocking(job, parents):
         return "blocked"
     return "delayed" if job.delayed > job.time else "ready"
@@ -157,7 +160,7 @@ def _about_spool(scene: Scene) -> list[Reason]:
 
 def _about_job(job: JobInfo, scene: Scene) -> list[Reason]:
     found = []
-    if job.id in scene.held:
+    if job.held:
         found.append(Reason("held", "held"))
     blocking = _blocking(job, scene.parents)
     # One that failed for good stays failed until somebody retries it.

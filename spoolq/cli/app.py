@@ -25,7 +25,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "looking": ("logs", "result"),
     "waiting": ("wait",),
     "counting": ("stats", "workers", "ps"),
-    "steering": ("retry", "remove", "rm", "kill", "note", "clean"),
+    "steering": ("retry", "hold", "release", "remove", "rm", "kill", "note", "clean"),
     "locking": ("lock", "unlock", "locks"),
     "examining": ("doctor",),
     "installing": ("install",),

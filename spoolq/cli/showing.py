@@ -183,6 +183,8 @@ def _fixes(job: JobInfo, one: Reason) -> list[str]:
             return [f"spoolq retry {one.detail['parent']}", f"spoolq retry --lax {job.id}"]
         case "delayed":
             return [f"spoolq retry {job.id}"]
+        case "held":
+            return [f"spoolq release {job.id}"]
         case "expired":
             return ["spoolq repair removes it"]
         case "spool-readonly":

@@ -1,4 +1,4 @@
-"""Steering jobs: `retry`, `remove`, `kill`, `note` and `clean`."""
+"""Steering jobs: `retry`, `hold`, `release`, `remove`, `kill`, `note` and `clean`."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 def add_to(app: typer.Typer) -> None:
     """Register these commands."""
     app.command()(retry)
+    app.command()(hold)
+    app.command()(release)
     app.command()(remove)
     app.command("rm", hidden=True)(remove)
     app.command()(kill)
@@ -70,6 +72,34 @@ def retry(
         lambda job: spool.backend.retry_job(job.id, job.retries, **given),
         done="retried",
         refused="it was retried or removed by somebody else just now",
+        as_json=as_json,
+    )
+
+
+def hold(
+    context: typer.Context, selectors: Selectors = None, as_json: options.AsJson = False
+) -> None:
+    """Keep inactive jobs from being started until they are released."""
+    spool = opened(context).spool
+    _each(
+        _oldest_first(spool, selectors),
+        lambda job: spool.backend.hold_job(job.id),
+        done="held",
+        refused="it is not inactive",
+        as_json=as_json,
+    )
+
+
+def release(
+    context: typer.Context, selectors: Selectors = None, as_json: options.AsJson = False
+) -> None:
+    """Let held jobs start, once they are due and nothing else keeps them."""
+    spool = opened(context).spool
+    _each(
+        _oldest_first(spool, selectors),
+        lambda job: spool.backend.unhold_job(job.id),
+        done="released",
+        refused="it is not held",
         as_json=as_json,
     )
 

@@ -17,7 +17,7 @@ from spoolq.files import names, records
 from spoolq.files.counters import Counter
 from spoolq.files.fs import Filesystem, NoDirectory
 from spoolq.files.layout import Layout
-from spoolq.files.places import Place, Places, delayed, job_name, ready
+from spoolq.files.places import Place, Places, delayed, held, job_name, ready
 from spoolq.transitions import Record
 
 _GENERATION = "generation."
@@ -40,16 +40,17 @@ class Fresh:
         self._until_check = 0
         self._ready: dict[tuple[str, int, int], str] = {}
 
-    def enqueue(self, record: Record, now: float) -> int:
-        """Publish a new job; its id. Survives power loss after return."""
+    def enqueue(self, record: Record, now: float, *, hold: bool = False) -> int:
+        """Publish a new job, held or not; its id. Survives power loss after return."""
         self._until_check -= 1
         if self._until_check < 0:
             self.check_space()
         body = records.encode_fresh(record)  # refuses before an id is taken
         id_ = record["id"] = self._counter.take()
         data, nonce = records.seal(body, id_), names.nonce()
-        if record["parents"] or record["delayed"] > now:
-            self._enqueue_for_later(data, record, nonce, now)
+        if hold or record["parents"] or record["delayed"] > now:
+            place = self.held(record) if hold else self.place(record, now, fresh=False)
+            self._enqueue_for_later(data, record, nonce, place, now)
         else:
             self._enqueue_ready(data, record, nonce)
         return id_
@@ -74,8 +75,9 @@ class Fresh:
         else:
             self.ring(names.encode(record["queue"]))
 
-    def _enqueue_for_later(self, data: bytes, record: Record, nonce: str, now: float) -> None:
-        place = self.place(record, now, fresh=False)
+    def _enqueue_for_later(
+        self, data: bytes, record: Record, nonce: str, place: Place, now: float
+    ) -> None:
         name = str(job_name(record, place, 0, 0, nonce))
         block = names.block_of(record["id"])
         while True:
@@ -117,10 +119,15 @@ class Fresh:
             return delayed(record["queue"], record["delayed"])
         return ready(record["queue"], record["priority"])
 
+    def held(self, record: Record) -> Place:
+        """Where a job with this record lies while it is held."""
+        return held(record["queue"], record["priority"])
+
     def settle_in(self, place: Place, record: Record, now: float) -> None:
         """After a publication that is not of a fresh ready job: tell the claimers."""
         del record, now
-        self.bump(place.queue)
+        if place.kind != "held":
+            self.bump(place.queue)
 
     def bump(self, queue: str) -> None:
         """Move a queue's generation on: what claimers keep of it is not the front any more.

@@ -59,12 +59,12 @@ class Producer:
             return SystemClock().wall()
         return self._fs.server_time(f"{self._layout.tmp}/clock.{names.nonce()}")
 
-    def enqueue(self, record: Record, now: float) -> int | None:
-        """Publish a new job; its id. It survives power loss after return.
+    def enqueue(self, record: Record, now: float, *, hold: bool = False) -> int | None:
+        """Publish a new job, held or not; its id. It survives power loss after return.
 
         None, and nothing stored, for a job that only the whole backend knows a place for: one
         with parents, and one that is delayed and expires, for which others may be waiting.
         """
         if record["parents"] or (record["delayed"] > now and record["expires"] is not None):
             return None
-        return self._publisher.enqueue(record, now)
+        return self._publisher.enqueue(record, now, hold=hold)

@@ -299,14 +299,15 @@ class Repairer:
                             self._settler.discard(found, now)
 
     def fail_stuck(self, now: float, stuck_after: float) -> int:
-        """Inactive jobs overdue by too long, but for those that wait for a parent [220-225].
+        """Inactive jobs overdue by too long, but for those that wait for a parent [220-225], or
+        for somebody who releases them.
 
         How many were failed.
         """
         limit, stuck = names.micros(now - stuck_after), 0
         for place, directory in list(self._census.inactive()):
             _, oldest = self._census.ask(directory, limits)
-            if place.kind == "waiting" or oldest is None or oldest >= limit:
+            if place.kind in ("waiting", "held") or oldest is None or oldest >= limit:
                 continue
             for found in self._catalog.of_directory(place, directory):
                 due = found.name.due

@@ -239,6 +239,35 @@ class Settler:
         place = self._publisher.place(after, now)
         return Change(found.token, after, place, found.name.epoch + 1, found.name.revision + 1)
 
+    def hold(self, id: int, now: float) -> bool:
+        """Keep an inactive job from being claimed; True when it is held, also if it was before."""
+        already = False
+
+        def decide(found: Found, record: Record) -> Change | None:
+            nonlocal already
+            already = found.token.place.kind == "held" and not found.expired(now)
+            if already or found.state != "inactive" or found.expired(now):
+                return None
+            place, name = self._publisher.held(record), found.name
+            return Change(found.token, record, place, name.epoch, name.revision + 1)
+
+        return self._change(id, decide, now) or already
+
+    def unhold(self, id: int, now: float) -> bool:
+        """Let a held job be claimed when it is due; False when it is not held.
+
+        The time for which it was held does not make it overdue.
+        """
+
+        def decide(found: Found, record: Record) -> Change | None:
+            if found.token.place.kind != "held" or found.expired(now):
+                return None
+            after = {**record, "delayed": max(record["delayed"], now)}
+            place, name = self._publisher.place(after, now), found.name
+            return Change(found.token, after, place, name.epoch + 1, name.revision + 1)
+
+        return self._change(id, decide, now)
+
     def note(self, id: int, merge: Mapping[str, JSON], now: float) -> bool:
         """Merge keys into the notes of a job in any state [155-163]."""
 

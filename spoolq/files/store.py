@@ -37,6 +37,7 @@ from spoolq.settings import Settings, check_durability
 from spoolq.transitions import (
     Backoff,
     Record,
+    check_flag,
     check_id,
     check_json,
     check_object,
@@ -220,19 +221,24 @@ class FileBackend(Backend):
         task: str,
         args: Sequence[JSON] = (),
         kwargs: Mapping[str, JSON] | None = None,
+        *,
+        hold: bool = False,
         **options: Any,
     ) -> int:
         now = self._now()
         record = new_record(task, args, kwargs, now, **options)
+        hold = check_flag(hold, "hold")
         with self._lock:
-            return self._publisher.enqueue(record, now)
+            return self._publisher.enqueue(record, now, hold=hold)
 
-    def enqueue_many(self, jobs: Iterable[str | Sequence[Any]], **options: Any) -> list[int]:
-        now = self._now()
+    def enqueue_many(
+        self, jobs: Iterable[str | Sequence[Any]], *, hold: bool = False, **options: Any
+    ) -> list[int]:
+        now, hold = self._now(), check_flag(hold, "hold")
         shared = new_record("-", [], None, now, **options)
         records = [{**shared, **_request(job)} for job in jobs]
         with self._lock:
-            return self._publisher.enqueue_many(records, now)
+            return self._publisher.enqueue_many(records, now, hold=hold)
 
     def dequeue(
         self,
@@ -457,6 +463,16 @@ class FileBackend(Backend):
             self._told.pop(numbers[0], None)
             return self._settler.release_claim(*numbers, self._now())
 
+    def hold_job(self, id: Any) -> bool:
+        with self._lock:
+            self._look_in()
+            return self._settler.hold(check_id(id), self._now())
+
+    def unhold_job(self, id: Any) -> bool:
+        with self._lock:
+            self._look_in()
+            return self._settler.unhold(check_id(id), self._now())
+
     def remove_job(self, id: Any) -> bool:
         with self._lock:
             self._look_in()
@@ -578,6 +594,7 @@ class FileBackend(Backend):
             timeout=record["timeout"],
             exit=record["exit"],
             history=record["history"],
+            held=found.token.place.kind == "held",
         )
 
     # -- workers ---------------------------------------------------------------------------------
@@ -838,7 +855,7 @@ def _claimed(record: Record) -> Claimed:
     }
 
 
-_KINDS_NOT_DONE: Final = frozenset({"ready", "delayed", "waiting", "active"})
+_KINDS_NOT_DONE: Final = frozenset({"ready", "delayed", "waiting", "held", "active"})
 
 
 def _after_fork(method: weakref.WeakMethod[Callable[[], None]]) -> None:

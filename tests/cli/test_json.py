@@ -25,6 +25,8 @@ CALLS: dict[str, list[str]] = {
     "doctor": ["doctor"],
     "clean": ["clean"],
     "retry": ["retry", "2"],
+    "hold": ["hold", "5"],
+    "release": ["release", "5"],
     "remove": ["remove", "1", "2"],
     "kill": ["kill", "5"],
     "is": ["is", "failed", "2"],

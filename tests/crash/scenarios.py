@@ -510,6 +510,53 @@ def note_on_a_finished_job(world: World) -> None:
     world.memo["job"] = finished_job(world.backend, world.worker())
 
 
+# -- held jobs -----------------------------------------------------------------------------------
+
+
+def hold(world: World) -> bool:
+    """Hold the job of the scenario."""
+    return world.backend.hold_job(world.memo["job"])
+
+
+def unhold(world: World) -> bool:
+    """Release the job of the scenario."""
+    return world.backend.unhold_job(world.memo["job"])
+
+
+@scenario(enqueue(hold=True), dequeue(), lasting=(True, False))
+def enqueue_held(world: World) -> None:
+    world.worker()
+
+
+@scenario(enqueue_many(3, hold=True, parents=["first"]))
+def enqueue_many_held_children(world: World) -> None:
+    world.memo["first"] = world.backend.enqueue("parent")
+
+
+@scenario(hold, dequeue(), unhold, dequeue(), lasting=(True, False, True, False))
+def hold_and_release(world: World) -> None:
+    world.memo["job"] = enqueue()(world)
+    world.worker()
+
+
+@scenario(hold, note, retry())
+def hold_a_waiting_child_of_a_batch(world: World) -> None:
+    world.memo["parent"] = enqueue()(world)
+    world.memo["job"] = enqueue_many(2, parents=["parent"])(world)[0]
+
+
+@scenario(remove)
+def remove_a_held_parent(world: World) -> None:
+    world.memo["job"] = enqueue(hold=True)(world)
+    enqueue(parents=["job"])(world)
+
+
+@scenario(unhold)
+def release_a_held_child(world: World) -> None:
+    world.memo["parent"] = enqueue(delay=5)(world)
+    world.memo["job"] = enqueue(hold=True, parents=["parent"], expire=60)(world)
+
+
 # -- locks, workers ------------------------------------------------------------------------------
 
 
@@ -748,6 +795,7 @@ TYPICAL = {  # one of each kind: what the default run goes through change by cha
     "retry-with-parents",
     "remove-what-has-just-finished",
     "lock-and-unlock",
+    "hold-and-release",
     "register-a-worker",
     "inbox-new-child",
     "repair-after-a-worker-died",

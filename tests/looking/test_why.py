@@ -54,14 +54,14 @@ def test_a_job_that_nothing_keeps_should_start_any_moment(
         ),
         ({"expires": NOW - 1}, "expired", "expired"),
         ({"queue": "gpu"}, "no-worker", "no worker serves gpu"),
-        ({"id": 40}, "held", "held"),
+        ({"held": True}, "held", "held"),
         ({"queue": "mail"}, "queue-paused", "queue mail paused: disk full"),
     ],
 )
 def test_what_a_job_itself_says(
     job: MakeJob, some_worker: MakeWorker, given: dict[str, Any], code: str, text: str
 ) -> None:
-    scene = Scene(workers=[some_worker()], held=frozenset({40}), paused={"mail": "disk full"})
+    scene = Scene(workers=[some_worker()], paused={"mail": "disk full"})
 
     first = reason(job(**given), scene)
 

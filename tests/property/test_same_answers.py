@@ -105,6 +105,7 @@ class SameAnswers(RuleBasedStateMachine):
         attempts=st.integers(0, 3),
         lax=st.booleans(),
         notes=NOTES,
+        hold=st.sampled_from([False, False, False, True]),
         parents=st.lists(jobs | st.sampled_from([-1, 0]), max_size=3),
     )
     def enqueue(self, task: str, **options: Any) -> int:
@@ -121,6 +122,7 @@ class SameAnswers(RuleBasedStateMachine):
         tasks=st.lists(TASKS, max_size=4),
         queue=QUEUES,
         delay=DELAYS,
+        hold=st.booleans(),
         parents=st.lists(jobs, max_size=2),
     )
     def enqueue_many(self, tasks: list[str], **options: Any) -> Any:
@@ -190,6 +192,14 @@ class SameAnswers(RuleBasedStateMachine):
         rows = self.memory.list_jobs(ids=[job]).rows
         retries = rows[0].retries if rows else 0
         self.ask("retry_job", job, retries + off, **options)
+
+    @rule(job=jobs | st.sampled_from([-1, 0, 999]))
+    def hold(self, job: int) -> None:
+        self.ask("hold_job", job)
+
+    @rule(job=jobs | st.sampled_from([-1, 0, 999]))
+    def let_go(self, job: int) -> None:
+        self.ask("unhold_job", job)
 
     @rule(job=jobs)
     def remove(self, job: int) -> None:
