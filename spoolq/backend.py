@@ -4,7 +4,8 @@
                 auto_retry_job release_job hold_job unhold_job remove_job note list_jobs
     workers     register_worker unregister_worker list_workers broadcast receive unread
     locks       lock acquire_lock renew_lock unlock list_locks
-    upkeep      repair reset stats history queues now
+    upkeep      repair reset stats history now
+    queues      queues set_queue controls list_queues
     for long    attend rescue doorbell watch_job check_space reload
     schedules   in `ScheduleBackend`
 
@@ -26,11 +27,16 @@ Numbers in brackets are statements of Minion's contract, which the tests claim o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from spoolq.control import NOTHING, Control, QueueInfo
 from spoolq.model import JSON, MISSING_AFTER, REMOVE_AFTER, STUCK_AFTER, Claimed, Page
+from spoolq.states import WAYS
 from spoolq.transitions import Backoff, call_backoff, default_backoff
+
+_EVERY: Final = 2**31 - 1
 
 Finished = tuple[Any, int, JSON] | tuple[Any, int, JSON, JSON]
 
@@ -367,6 +373,49 @@ class Backend(ABC):
 
         A job counts as blocked as long as nobody has noticed that its parents are done.
         """
+
+    @abstractmethod
+    def set_queue(
+        self,
+        queue: str,
+        *,
+        paused: bool | None = None,
+        closed: bool | None = None,
+        limit: int | None = None,
+        max_waiting: int | None = None,
+        by: str = "",
+        why: str = "",
+    ) -> bool:
+        """Say something of a queue, which need not have any jobs; None leaves a thing as it is.
+
+        From a `paused` one nothing is claimed, by nobody on any host within a second; what runs
+        goes on. A `closed` one takes in no new jobs: enqueue raises QueueClosed. At most `limit` of
+        its jobs run at once, on all hosts together: those that run already count, but for a claim
+        that was under way at the moment it was set. While `max_waiting` or more of its jobs are
+        inactive enqueue raises QueueFull; of several who enqueue at once each may be let in. 0
+        takes a number away. `by` and `why` are kept with `paused` and `closed`.
+
+        False when that changes nothing. True means that it survives power loss.
+        """
+
+    @abstractmethod
+    def controls(self) -> dict[str, Control]:
+        """What is said of the queues, by name, for those of which anything ever was."""
+
+    def list_queues(self) -> list[QueueInfo]:
+        """The queues that have jobs which are not over, and those of which something is said."""
+        views, controls = self.queues(), self.controls()
+        running = Counter(job.queue for job in self.list_jobs(0, _EVERY, states=["active"]).rows)
+        said = {name for name, control in controls.items() if control != NOTHING}
+        return [
+            QueueInfo(
+                name,
+                **{way: views.get(name, {}).get(way, 0) for way in WAYS},
+                active=running[name],
+                control=controls.get(name, NOTHING),
+            )
+            for name in sorted({*views, *running, *said})
+        ]
 
     @abstractmethod
     def now(self) -> float:

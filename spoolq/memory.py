@@ -20,6 +20,7 @@ from typing import Any, Final
 from spoolq.backend import Backend, Doorbell, Finished
 from spoolq.bell import Bell
 from spoolq.clock import Clock, SystemClock
+from spoolq.control import NOTHING, Control, changed, check_open, check_room
 from spoolq.errors import InvalidType, InvalidValue
 from spoolq.model import (
     FOREGROUND_QUEUE,
@@ -48,6 +49,7 @@ from spoolq.transitions import (
     check_object,
     check_parents,
     check_priority,
+    check_queue,
     check_seconds,
     expired,
     failed,
@@ -110,6 +112,7 @@ class MemoryBackend(Backend):
         self._workers: dict[int, WorkerInfo] = {}
         self._inboxes: dict[int, list[list[JSON]]] = {}
         self._holds: dict[int, _Hold] = {}
+        self._controls: dict[str, Control] = {}
         self._last_job = self._last_worker = self._last_hold = 0
 
     # -- jobs ------------------------------------------------------------------------------------
@@ -147,6 +150,7 @@ class MemoryBackend(Backend):
         )
         hold = check_flag(hold, "hold")
         with self._lock:
+            self._admit([record])
             return self._store(record, hold=hold)
 
     def enqueue_many(
@@ -158,7 +162,16 @@ class MemoryBackend(Backend):
             options["parents"] = check_parents(options["parents"])
         records = [self._new_record(*_call(job), **options) for job in jobs]
         with self._lock:
+            self._admit(records)
             return [self._store(record, hold=hold) for record in records]
+
+    def _admit(self, records: Sequence[Record]) -> None:
+        for queue in dict.fromkeys(record["queue"] for record in records):
+            control = self._controls.get(queue, NOTHING)
+            check_open(control, queue)
+            if control.max_waiting is not None:
+                views = self.queues().get(queue, {})
+                check_room(control, queue, sum(views.values()), len(records))
 
     def _new_record(
         self,
@@ -222,11 +235,23 @@ class MemoryBackend(Backend):
             if job.state == "inactive"
             and not job.held
             and wanted(job.record)
+            and self._may_start(job.record["queue"])
             and job.record["delayed"] <= now
             and not expired(job.record, now)
             and not self._blocked(job.record, now)
         )
         return min(ready, key=lambda job: (-job.record["priority"], job.record["id"]), default=None)
+
+    def _may_start(self, queue: str) -> bool:
+        control = self._controls.get(queue, NOTHING)
+        if control.paused is not None:
+            return False
+        running = (
+            job
+            for job in self._jobs.values()
+            if job.state == "active" and job.record["queue"] == queue
+        )
+        return control.limit is None or sum(1 for _ in running) < control.limit
 
     def _blocked(self, record: Record, now: float) -> bool:
         parents = map(self._jobs.get, record["parents"])
@@ -710,6 +735,23 @@ class MemoryBackend(Backend):
 
     def now(self) -> float:
         return self._clock.wall()
+
+    # -- what is said of queues ------------------------------------------------------------------
+
+    def set_queue(self, queue: str, **said: Any) -> bool:
+        check_queue(queue)
+        with self._lock:
+            before = self._controls.get(queue, NOTHING)
+            after = changed(before, self._clock.wall(), **said)
+            if after == before:
+                return False
+            self._controls[queue] = after
+            self._ring()
+            return True
+
+    def controls(self) -> dict[str, Control]:
+        with self._lock:
+            return dict(self._controls)
 
     # -- for a worker that stays -----------------------------------------------------------------
 

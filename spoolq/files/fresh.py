@@ -11,6 +11,7 @@ the queue's own listing is the same: ids only grow, so a fresh job comes behind 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from spoolq.errors import SpoolFull
 from spoolq.files import names, records
@@ -24,15 +25,24 @@ _GENERATION = "generation."
 _GENERATION_NAME = re.compile(r"generation\.([0-9]+)\.[0-9a-z]+", re.ASCII)
 _MIN_INODES = 1000
 _CHECK_EVERY = 256  # enqueues between two looks at the free space
+_OPEN = 0.5  # seconds for which a queue that was open is taken to be
 
 
 class Fresh:
     """Puts new jobs that wait for nobody into the places where claimers look."""
 
     def __init__(
-        self, fs: Filesystem, layout: Layout, places: Places, counter: Counter, low_water: int
+        self,
+        fs: Filesystem,
+        layout: Layout,
+        places: Places,
+        counter: Counter,
+        low_water: int,
+        elapsed: Callable[[], float],
     ) -> None:
         self._fs = fs
+        self._elapsed = elapsed
+        self._open: dict[str, float] = {}  # by queue: until when it need not be looked at
         self._layout = layout
         self._places = places
         self._counter = counter
@@ -90,6 +100,37 @@ class Fresh:
                 break
         if place.kind != "ready":
             self.settle_in(place, record, now)
+
+    # Set by who can: how many jobs are inactive in a queue (encoded).
+    count_waiting: Callable[[str], int] | None = None
+
+    def admits(self, queue: str, new: int = 1) -> bool:
+        """Whether a queue takes in so many new jobs; False: this one cannot tell, ask a backend.
+
+        Raises QueueClosed, QueueFull. A queue that is closed elsewhere is noticed within _OPEN s.
+        """
+        if self._elapsed() < self._open.get(queue, -1.0):
+            return True
+        encoded = names.encode(queue)
+        if self._fs.is_directory(f"{self._layout.inactive}/{encoded}/control"):
+            from spoolq.control import check_open, check_room
+            from spoolq.files.queues import Queues  # for queues of which something was said
+
+            control = Queues(self._fs, self._layout).read(encoded)
+            check_open(control, queue)
+            if control.max_waiting is not None:
+                if self.count_waiting is None:
+                    return False
+                check_room(control, queue, self.count_waiting(encoded), new)
+                return True
+        if len(self._open) > 1000:
+            self._open.clear()
+        self._open[queue] = self._elapsed() + _OPEN
+        return True
+
+    def forget_open(self) -> None:
+        """Something was said of a queue: look again."""
+        self._open.clear()
 
     def check_space(self) -> None:
         """Refuse new work below the low-water mark: jobs that run must still be able to end.

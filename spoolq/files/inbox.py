@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-from spoolq.errors import InvalidType, InvalidValue, JobCorrupt
+from spoolq.errors import InvalidType, InvalidValue, JobCorrupt, QueueClosed, QueueFull
 from spoolq.files import names, records
 from spoolq.files.catalog import Catalog
 from spoolq.files.counters import Counter
@@ -84,6 +84,8 @@ class Inbox:
         except Denied:
             self._stuck.add(name)  # it stays where it is, and nobody else is kept waiting
             return False
+        except (QueueClosed, QueueFull):
+            return False  # it waits until there is room
         except (JobCorrupt, InvalidType, InvalidValue) as error:
             # `cp` makes the file first and fills it then; a job may parse half written only if
             # it is complete, so anything that parses and is wrong is wrong for good.
@@ -109,6 +111,7 @@ class Inbox:
 
     def _new(self, path: str, value: Any, now: float) -> bool:
         record, hold = read_request(value, now)
+        self._publisher.admits(record["queue"])
         record["id"] = self._counter.take()
         return self._put(path, record, 0, 0, now, hold=hold)
 

@@ -45,6 +45,7 @@ class Producer:
             Places(self._fs, self._layout),
             Counter(self._fs, self._layout.ids, "job"),
             roots.low_water(self._fs, self.settings),
+            SystemClock().elapsed,
         )
 
     @property
@@ -63,8 +64,11 @@ class Producer:
         """Publish a new job, held or not; its id. It survives power loss after return.
 
         None, and nothing stored, for a job that only the whole backend knows a place for: one
-        with parents, and one that is delayed and expires, for which others may be waiting.
+        with parents, and one that is delayed and expires, for which others may be waiting; and
+        for one of a queue in which only so many may wait. Raises QueueClosed.
         """
+        if not self._publisher.admits(record["queue"]):
+            return None
         if record["parents"] or (record["delayed"] > now and record["expires"] is not None):
             return None
         return self._publisher.enqueue(record, now, hold=hold)

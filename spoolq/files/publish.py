@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from spoolq.files import names, records
 from spoolq.files.counters import Counter
@@ -28,8 +28,9 @@ class Publisher(Fresh):
         families: Families,
         counter: Counter,
         low_water: int,
+        elapsed: Callable[[], float],
     ) -> None:
-        super().__init__(fs, layout, places, counter, low_water)
+        super().__init__(fs, layout, places, counter, low_water, elapsed)
         self._tokens = tokens
         self._families = families
 

@@ -75,6 +75,8 @@ class Settler:
         self._families = families
         self._publisher = publisher
         self._claims: dict[int, Claim] = {}
+        self.left: Callable[[Record], None] = lambda _: None
+        """Called with a job as it was when it is not active any more."""
 
     # -- claims of this process ------------------------------------------------------------------
 
@@ -142,6 +144,7 @@ class Settler:
             if token and token.place.state != "inactive":
                 self._claims.pop(change.record["id"], None)
                 ended.append(change.record["id"])
+                self.left(claim.record)
             elif token:
                 self._settled(change, token, now)
             answers[index] = bool(token) or self._settle(outcomes[index], claim, now, backoff)
@@ -194,6 +197,7 @@ class Settler:
         self._fs.create(f"{self._layout.incidents}/{id}.{names.nonce()}.json", data)
 
     def _settled(self, change: Change, token: Token, now: float) -> None:
+        self.left(change.record)
         self._claims.pop(change.record["id"], None)
         self._after(change, token, now)
 
@@ -221,7 +225,10 @@ class Settler:
         if record is None:
             return False
         outcome = Outcome(record["id"], record["retries"], False, message)
-        return self._apply(_ended(Claim(found, record), outcome, now, backoff), now)
+        if not self._apply(_ended(Claim(found, record), outcome, now, backoff), now):
+            return False
+        self.left(record)
+        return True
 
     # -- changes by hand -------------------------------------------------------------------------
 
@@ -303,6 +310,8 @@ class Settler:
             if change is None:
                 return False
             if self._apply(change, now):
+                if found.state == "active" and change.place.kind != "active":
+                    self.left(record)
                 return True
 
     def _apply(self, change: Change, now: float) -> bool:
@@ -355,6 +364,7 @@ class Settler:
         )
         if moved is None:
             return False
+        self.left(record)
         self._publisher.settle_in(moved.place, record, now)
         return True
 

@@ -557,6 +557,59 @@ def release_a_held_child(world: World) -> None:
     world.memo["job"] = enqueue(hold=True, parents=["parent"], expire=60)(world)
 
 
+# -- queues --------------------------------------------------------------------------------------
+
+
+def say(**said: Any) -> Act:
+    """Say something of the queue."""
+    return lambda world: world.backend.set_queue("default", **said)
+
+
+@scenario(say(paused=True, by="ann", why="disk"), dequeue(), lasting=(True, False))
+def pause_a_queue(world: World) -> None:
+    enqueue()(world)
+    world.worker()
+
+
+@scenario(
+    say(paused=True), dequeue(), say(paused=False), dequeue(), lasting=(True, False, True, False)
+)
+def pause_and_resume_a_queue(world: World) -> None:
+    say(max_waiting=7)(world)
+    enqueue()(world)
+    world.worker()
+
+
+@scenario(say(closed=True), say(closed=False, limit=3))
+def close_and_open_a_queue(world: World) -> None:
+    enqueue()(world)
+
+
+@scenario(say(limit=1), dequeue(), finish, dequeue(), lasting=(True, False, True, False))
+def limit_a_queue(world: World) -> None:
+    enqueue()(world)
+    enqueue()(world)
+    world.worker()
+
+
+@scenario(dequeue(), dequeue(), finish, lasting=(False, False, True))
+def dequeue_from_a_queue_with_a_limit(world: World) -> None:
+    say(limit=2)(world)
+    enqueue(attempts=2)(world)
+    enqueue()(world)
+    world.worker()
+
+
+@scenario(repair)
+def repair_frees_the_slots_of_a_dead_worker(world: World) -> None:
+    say(limit=1)(world)
+    enqueue(attempts=2)(world)
+    enqueue()(world)
+    dequeue()(world)
+    world.clock.advance(GONE)
+    world.backend.register_worker()
+
+
 # -- locks, workers ------------------------------------------------------------------------------
 
 
@@ -796,6 +849,8 @@ TYPICAL = {  # one of each kind: what the default run goes through change by cha
     "remove-what-has-just-finished",
     "lock-and-unlock",
     "hold-and-release",
+    "pause-and-resume-a-queue",
+    "limit-a-queue",
     "register-a-worker",
     "inbox-new-child",
     "repair-after-a-worker-died",

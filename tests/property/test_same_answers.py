@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 )
 
 from spoolq.backend import Backend
+from spoolq.errors import QueueClosed, QueueFull
 from spoolq.files import claims
 from spoolq.files.store import FileBackend
 from spoolq.memory import MemoryBackend
@@ -108,14 +109,12 @@ class SameAnswers(RuleBasedStateMachine):
         hold=st.sampled_from([False, False, False, True]),
         parents=st.lists(jobs | st.sampled_from([-1, 0]), max_size=3),
     )
-    def enqueue(self, task: str, **options: Any) -> int:
-        job: int = self.ask("enqueue", task, [1, "x"], {"key": None}, **options)
-        return job
+    def enqueue(self, task: str, **options: Any) -> Any:
+        return self._enqueued("enqueue", task, [1, "x"], {"key": None}, **options)
 
     @rule(target=jobs, queue=QUEUES, priority=PRIORITIES)
-    def enqueue_simply(self, queue: str, priority: int) -> int:
-        job: int = self.ask("enqueue", "a", queue=queue, priority=priority)
-        return job
+    def enqueue_simply(self, queue: str, priority: int) -> Any:
+        return self._enqueued("enqueue", "a", queue=queue, priority=priority)
 
     @rule(
         target=jobs,
@@ -127,7 +126,17 @@ class SameAnswers(RuleBasedStateMachine):
     )
     def enqueue_many(self, tasks: list[str], **options: Any) -> Any:
         calls = [(task, [number]) for number, task in enumerate(tasks)]
-        return multiple(*self.ask("enqueue_many", calls, **options))
+        return self._enqueued("enqueue_many", calls, **options)
+
+    def _enqueued(self, method: str, *args: Any, **options: Any) -> Any:
+        """The ids, none when the queue takes none in."""
+        try:
+            ids = self.ask(method, *args, **options)
+        except (QueueClosed, QueueFull) as refused:
+            with pytest.raises(type(refused)):
+                getattr(self.files, method)(*args, **options)
+            return multiple()
+        return multiple(*(ids if isinstance(ids, list) else [ids]))
 
     @rule(
         target=attempts,
@@ -209,6 +218,25 @@ class SameAnswers(RuleBasedStateMachine):
     def note(self, job: int, merge: dict[str, Any]) -> None:
         self.ask("note", job, merge)
 
+    # -- queues ----------------------------------------------------------------------------------
+
+    @rule(
+        queue=QUEUES,
+        said=st.fixed_dictionaries(
+            {},
+            optional={
+                "paused": st.sampled_from([True, False, False]),
+                "closed": st.sampled_from([True, False, False]),
+                "limit": st.integers(0, 2),
+                "max_waiting": st.sampled_from([0, 0, 5]),
+                "why": st.sampled_from(["", "disk swap"]),
+            },
+        ),
+    )
+    def set_queue(self, queue: str, said: dict[str, Any]) -> None:
+        self.ask("set_queue", queue, **said)
+        self.clock.advance(1)  # other processes may take so long to notice
+
     # -- workers and locks -----------------------------------------------------------------------
 
     @initialize(target=workers)
@@ -289,6 +317,7 @@ class SameAnswers(RuleBasedStateMachine):
         self.ask("list_workers")
         self.ask("list_locks")
         self.ask("history")
+        self.ask("controls")
         self._compare_stats()
 
     def _compare_stats(self) -> None:

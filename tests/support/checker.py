@@ -204,6 +204,8 @@ def _buckets(root: str) -> Iterator[tuple[Place, str]]:
     for queue in _directories(f"{root}/inactive"):
         base = f"{root}/inactive/{queue}"
         for name in _directories(base):
+            if name in ("control", "slots"):
+                continue
             if name not in ("delayed", "waiting", "held"):
                 yield from _of_place(Place("ready", queue, name), f"{base}/{name}")
                 continue
