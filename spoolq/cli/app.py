@@ -26,6 +26,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "waiting": ("wait",),
     "counting": ("stats", "workers", "ps"),
     "steering": ("retry", "hold", "release", "remove", "rm", "kill", "note", "clean"),
+    "queueing": ("queue",),
     "locking": ("lock", "unlock", "locks"),
     "examining": ("doctor",),
     "installing": ("install",),

@@ -21,6 +21,10 @@ from spoolq.files.layout import Layout
 from spoolq.files.places import Place, Places, delayed, held, job_name, ready
 from spoolq.transitions import Record
 
+TYPE_CHECKING = False  # see `tuples`
+if TYPE_CHECKING:
+    from spoolq.control import Said
+
 _GENERATION = "generation."
 _GENERATION_NAME = re.compile(r"generation\.([0-9]+)\.[0-9a-z]+", re.ASCII)
 _MIN_INODES = 1000
@@ -104,6 +108,9 @@ class Fresh:
     # Set by who can: how many jobs are inactive in a queue (encoded).
     count_waiting: Callable[[str], int] | None = None
 
+    paused: Said | None = None
+    """Who has paused the queue that `admits` was last asked about, as far as it has looked."""
+
     def admits(self, queue: str, new: int = 1) -> bool:
         """Whether a queue takes in so many new jobs; False: this one cannot tell, ask a backend.
 
@@ -117,6 +124,7 @@ class Fresh:
             from spoolq.files.queues import Queues  # for queues of which something was said
 
             control = Queues(self._fs, self._layout).read(encoded)
+            self.paused = control.paused
             check_open(control, queue)
             if control.max_waiting is not None:
                 if self.count_waiting is None:

@@ -21,6 +21,7 @@ from spoolq.transitions import Record
 
 TYPE_CHECKING = False  # see `tuples`
 if TYPE_CHECKING:
+    from spoolq.control import Said
     from spoolq.settings import Settings
 
 
@@ -53,6 +54,11 @@ class Producer:
         """Whether nothing has to be put right first: on a local disk, what a boot may have mixed
         up, by whoever opens the whole backend first."""
         return not self._fs.local or f"boot.{self._fs.boot}" in self._fs.list(self._layout.ids)
+
+    @property
+    def paused(self) -> Said | None:
+        """Who has paused the queue of the job that was enqueued last; None: nobody."""
+        return self._publisher.paused
 
     def now(self) -> float:
         """The spool's time: this host's on a local file system, else the file server's (R8)."""
