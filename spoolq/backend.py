@@ -1,7 +1,8 @@
 """The storage contract: Minion's operations under their own names, and what each one promises.
 
     jobs        enqueue enqueue_many dequeue finish_job finish_jobs fail_job retry_job
-                auto_retry_job release_job hold_job unhold_job remove_job note list_jobs
+                auto_retry_job release_job edit_job hold_job unhold_job remove_job note
+                list_jobs
     workers     register_worker unregister_worker list_workers broadcast receive unread
     locks       lock acquire_lock renew_lock unlock list_locks
     upkeep      repair reset stats history now
@@ -200,6 +201,16 @@ class Backend(ABC):
 
         No attempt is used up. False, and nothing changed, unless attempt `retries` is the running
         one. Whoever asks has ended what ran.
+        """
+
+    @abstractmethod
+    def edit_job(self, id: Any, retries: int, **options: Any) -> bool:
+        """Change a job that is not active; it stays where it is in its life, and nothing counts.
+
+        Options: args, kwargs, notes (merged), attempts, delay and expire (seconds from now), lax,
+        parents, priority, queue, timeout; None takes `expire` and `timeout` away. False, and
+        nothing changed, for an active job, one that is gone, and unless its retries are `retries`.
+        True means that it survives power loss.
         """
 
     @abstractmethod

@@ -51,6 +51,7 @@ from spoolq.transitions import (
     check_priority,
     check_queue,
     check_seconds,
+    edited,
     expired,
     failed,
     finished,
@@ -61,6 +62,7 @@ from spoolq.transitions import (
     stuck,
 )
 
+_BLANK: Final = new_record("-", [], None, 0.0)
 LOOK_EVERY: Final = 0.01  # seconds between two looks of a waiting dequeue
 HOUR: Final = 3600
 
@@ -339,6 +341,23 @@ class MemoryBackend(Backend):
             if job.record["retries"] != retries:
                 return False
             job.state, job.record, job.held = "inactive", record, False
+            self._ring()
+            return True
+
+    def edit_job(self, id: Any, retries: int, **options: Any) -> bool:
+        job_id, attempt = check_id(id), check_id(retries, "retries")
+        if "parents" in options:
+            options["parents"] = check_parents(options["parents"])  # an iterator is read once
+        edited(_BLANK, 0.0, options)  # refuses before anything is looked at
+        for name in options.keys() & {"args", "kwargs", "notes"}:
+            options[name] = _from_json(options[name], name)
+        with self._lock:
+            job, now = self._jobs.get(job_id), self._clock.wall()
+            if job is None or job.state == "active" or _gone(job, now):
+                return False
+            if job.record["retries"] != attempt:
+                return False
+            job.record = edited(job.record, now, options)
             self._ring()
             return True
 

@@ -33,7 +33,7 @@ def job_options(opened: Opened, values: dict[str, Any]) -> dict[str, Any]:
     if values.get("hold"):
         options["hold"] = True
     if "notes" in values:
-        options["notes"] = _notes(values["notes"])
+        options["notes"] = parse_notes(values["notes"])
     return options
 
 
@@ -114,7 +114,7 @@ def _parents(opened: Opened, words: list[str]) -> list[int]:
     return parents
 
 
-def _notes(words: list[str]) -> dict[str, JSON]:
+def parse_notes(words: list[str]) -> dict[str, JSON]:
     """`KEY=JSON`, `KEY=text` or a JSON object, later ones over earlier ones."""
     notes: dict[str, JSON] = {}
     for word in words:

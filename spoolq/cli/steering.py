@@ -67,7 +67,7 @@ def retry(
         lax=lax,
     )
     spool = opened(context).spool
-    _each(
+    each(
         _oldest_first(spool, selectors),
         lambda job: spool.backend.retry_job(job.id, job.retries, **given),
         done="retried",
@@ -81,7 +81,7 @@ def hold(
 ) -> None:
     """Keep inactive jobs from being started until they are released."""
     spool = opened(context).spool
-    _each(
+    each(
         _oldest_first(spool, selectors),
         lambda job: spool.backend.hold_job(job.id),
         done="held",
@@ -95,7 +95,7 @@ def release(
 ) -> None:
     """Let held jobs start, once they are due and nothing else keeps them."""
     spool = opened(context).spool
-    _each(
+    each(
         _oldest_first(spool, selectors),
         lambda job: spool.backend.unhold_job(job.id),
         done="released",
@@ -114,7 +114,7 @@ def remove(
     spool = opened(context).spool
     jobs = _oldest_first(spool, selectors)
     _confirm(selectors, jobs, "remove", yes=yes)
-    _each(
+    each(
         jobs,
         lambda job: spool.backend.remove_job(job.id),
         done="removed",
@@ -284,7 +284,7 @@ def _oldest_first(spool: Spool, selectors: list[str] | None) -> list[JobInfo]:
     return some_jobs(spool, selectors).jobs[::-1]
 
 
-def _each(
+def each(
     jobs: list[JobInfo],
     act: Callable[[JobInfo], bool],
     *,

@@ -25,6 +25,7 @@ from spoolq.transitions import (
     REMOVABLE,
     Backoff,
     Record,
+    edited,
     expired,
     failed,
     finished,
@@ -245,6 +246,23 @@ class Settler:
         after = retried(record, now, options)
         place = self._publisher.place(after, now)
         return Change(found.token, after, place, found.name.epoch + 1, found.name.revision + 1)
+
+    def edit(self, id: int, retries: int, options: Mapping[str, Any], now: float) -> bool:
+        """Change a job that is not active, and count nothing."""
+        edited({"notes": {}}, now, options)  # refuses before anything is read
+
+        def decide(found: Found, record: Record) -> Change | None:
+            if found.state == "active" or record["retries"] != retries or found.expired(now):
+                return None
+            after, name = edited(record, now, options), found.name
+            place = found.token.place._replace(batch="")
+            if place.kind == "held":
+                place = self._publisher.held(after)
+            elif found.state == "inactive":
+                place = self._publisher.place(after, now)
+            return Change(found.token, after, place, name.epoch, name.revision + 1)
+
+        return self._change(id, decide, now)
 
     def hold(self, id: int, now: float) -> bool:
         """Keep an inactive job from being claimed; True when it is held, also if it was before."""

@@ -44,6 +44,7 @@ from spoolq.transitions import (
     check_id,
     check_json,
     check_object,
+    check_parents,
     check_priority,
     check_queue,
     check_seconds,
@@ -499,6 +500,16 @@ class FileBackend(Backend):
             # If the disk refuses now, a heartbeat gives it back.
             self._told.pop(numbers[0], None)
             return self._settler.release_claim(*numbers, self._now())
+
+    def edit_job(self, id: Any, retries: int, **options: Any) -> bool:
+        if "parents" in options:
+            # An iterator would be empty when the job is looked at a second time.
+            options["parents"] = check_parents(options["parents"])
+        with self._lock:
+            self._look_in()
+            return self._settler.edit(
+                check_id(id), check_id(retries, "retries"), options, self._now()
+            )
 
     def hold_job(self, id: Any) -> bool:
         with self._lock:

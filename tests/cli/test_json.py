@@ -27,6 +27,7 @@ CALLS: dict[str, list[str]] = {
     "doctor": ["doctor"],
     "clean": ["clean"],
     "retry": ["retry", "2"],
+    "edit": ["edit", "5", "--priority", "3"],
     "hold": ["hold", "5"],
     "release": ["release", "5"],
     "remove": ["remove", "1", "2"],

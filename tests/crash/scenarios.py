@@ -557,6 +557,31 @@ def release_a_held_child(world: World) -> None:
     world.memo["job"] = enqueue(hold=True, parents=["parent"], expire=60)(world)
 
 
+# -- edits ---------------------------------------------------------------------------------------
+
+
+def edit(**options: Any) -> Act:
+    """Edit the job of the scenario."""
+    return lambda world: world.backend.edit_job(world.memo["job"], 0, **options)
+
+
+@scenario(edit(args=["new"], queue="else", priority=3, delay=5, timeout=7), edit(expire=60))
+def edit_an_inactive_job(world: World) -> None:
+    world.memo["job"] = enqueue_many(2)(world)[0]
+
+
+@scenario(edit(priority=7), edit(parents=[1]), dequeue(), lasting=(True, True, False))
+def edit_a_held_job_and_its_parents(world: World) -> None:
+    enqueue()(world)
+    world.memo["job"] = enqueue(hold=True)(world)
+    world.worker()
+
+
+@scenario(edit(args=[2], attempts=3), retry())
+def edit_a_failed_job(world: World) -> None:
+    world.memo["job"] = failed_job(world.backend, world.worker())
+
+
 # -- queues --------------------------------------------------------------------------------------
 
 
@@ -849,6 +874,7 @@ TYPICAL = {  # one of each kind: what the default run goes through change by cha
     "remove-what-has-just-finished",
     "lock-and-unlock",
     "hold-and-release",
+    "edit-an-inactive-job",
     "pause-and-resume-a-queue",
     "limit-a-queue",
     "register-a-worker",

@@ -202,6 +202,31 @@ class SameAnswers(RuleBasedStateMachine):
         retries = rows[0].retries if rows else 0
         self.ask("retry_job", job, retries + off, **options)
 
+    @rule(
+        job=jobs,
+        off=st.sampled_from([0, 0, 0, 1]),
+        options=st.fixed_dictionaries(
+            {},
+            optional={
+                "args": st.sampled_from([[], [1, (2,)]]),
+                "kwargs": st.just({"k": "é"}),
+                "notes": NOTES,
+                "attempts": st.integers(0, 3),
+                "delay": DELAYS,
+                "expire": EXPIRIES,
+                "lax": st.booleans(),
+                "parents": st.lists(jobs, max_size=2),
+                "priority": PRIORITIES,
+                "queue": QUEUES,
+                "timeout": st.sampled_from([None, 5.5]),
+            },
+        ),
+    )
+    def edit(self, job: int, off: int, options: dict[str, Any]) -> None:
+        rows = self.memory.list_jobs(ids=[job]).rows
+        retries = rows[0].retries if rows else 0
+        self.ask("edit_job", job, retries + off, **options)
+
     @rule(job=jobs | st.sampled_from([-1, 0, 999]))
     def hold(self, job: int) -> None:
         self.ask("hold_job", job)
