@@ -46,7 +46,12 @@ async def worker_beside(root: str, app: str, words: Sequence[str] = ()) -> Async
 async def _keep(line: Sequence[str]) -> None:
     command = [sys.executable, "-m", "spoolq.contrib.beside", str(os.getpid()), *line]
     while True:
-        process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL)
+        process = await asyncio.create_subprocess_exec(
+            # A session of its own: the Ctrl-C that ends the server asks it once, through us.
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
         try:
             code = await process.wait()
         except asyncio.CancelledError:

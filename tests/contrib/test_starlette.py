@@ -83,6 +83,7 @@ class TestWorkerBeside:
             running.kill()
         assert self.pids(spool.repair()) == []
 
+    @pytest.mark.slow
     def test_another_one_starts_when_it_dies(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,15 +40,20 @@ class Project:
         }
 
     def set_up(self) -> None:
-        """What manage.py does."""
-        os.environ["DJANGO_SETTINGS_MODULE"] = "probed"
-        os.environ["SHOP_SPOOL"] = str(self.root)
-        sys.path.insert(0, str(self.home))
+        """What manage.py does; other tests of this process keep their environment and time zone."""
         import django
         from django.core.management import call_command
 
-        django.setup()
-        call_command("migrate", verbosity=0)
+        sys.path.insert(0, str(self.home))
+        before = dict(os.environ)
+        os.environ |= {"DJANGO_SETTINGS_MODULE": "probed", "SHOP_SPOOL": str(self.root)}
+        try:
+            django.setup()
+            call_command("migrate", verbosity=0)
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+            time.tzset()
 
     def manage(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run manage.py to its end."""
