@@ -11,6 +11,7 @@ from typing import Any
 
 from spoolq import journal
 from spoolq.cli.durations import parse_duration
+from spoolq.errors import InvalidValue
 from spoolq.loop.plan import Terms
 from spoolq.spool import Spool
 
@@ -22,17 +23,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("-q", "--queue", action="append", metavar="NAME", help="Serve this queue. Repeatable.")
     add("--pool", action="store_true", help="Children that are kept, not one for each job.")
     add("--burst", action="store_true", help="End when nothing is left.")
-    add("--idle-exit", type=parse_duration, metavar="DURATION", help="End after idling so long.")
+    add("--idle-exit", type=_duration, metavar="DURATION", help="End after idling so long.")
     add("--max-jobs", type=int, metavar="N", help="End after so many.")
     add(
         "--grace",
-        type=parse_duration,
+        type=_duration,
         default=30.0,
         metavar="DURATION",
         help="What running jobs are given to end in, once the worker is told to. [30s]",
     )
     add("--log-format", choices=journal.FORMATS, help="What the log looks like.")
     add("--log-level", choices=journal.LEVELS, default="info", help="What is logged.")
+
+
+def _duration(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except InvalidValue as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def work(spool: Spool, options: dict[str, Any], queues: Iterable[str] = ("default",)) -> None:

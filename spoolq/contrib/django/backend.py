@@ -171,6 +171,7 @@ class SpoolBackend(BaseTaskBackend):
         Raises TaskResultDoesNotExist when there is no such job (any more), or it is none of a task
         that this process knows.
         """
+        result_id = str(result_id)
         if not (result_id.isascii() and result_id.isdigit() and len(result_id) < 19):
             raise DoesNotExist(result_id)
         job = self.spool.job(result_id)
@@ -213,11 +214,11 @@ class SpoolBackend(BaseTaskBackend):
 
     def _check_root(self, where: str) -> Iterator[Any]:
         root = self.spool_options.root
-        if os.path.exists(root):
-            try:
+        try:
+            if not _is_vacant(root):
                 self.spool  # noqa: B018  # opening it is the check
-            except (SpoolError, OSError) as error:
-                yield checks.Error(f"{where}: {error}", id="spoolq.E002")
+        except (SpoolError, OSError) as error:
+            yield checks.Error(f"{where}: {error}", id="spoolq.E002")
         for alias in task_backends:
             other = task_backends[alias]
             same = isinstance(other, SpoolBackend) and other.spool_options.root == root
@@ -243,6 +244,12 @@ def _deferred(run_after: Any, now: float) -> dict[str, Any]:
     if isinstance(run_after, timedelta):
         at = datetime.fromtimestamp(now, UTC) + run_after
     return {"delay": max(0.0, at.timestamp() - now), "notes": {RUN_AFTER: at.isoformat()}}
+
+
+def _is_vacant(root: str) -> bool:
+    """Whether a spool would be made here by opening it. A check may run as another user, who would
+    then own it."""
+    return not os.path.lexists(root) or (os.path.isdir(root) and set(os.listdir(root)) <= {"jobs"})
 
 
 def _contains(directory: str, path: str) -> bool:

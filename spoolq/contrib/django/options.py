@@ -49,6 +49,9 @@ def problems(params: Mapping[str, Any], options: Options) -> Iterator[str]:
         if name not in NAMES:
             known = ", ".join(NAMES)
             yield f"there is no option {name!r}{did_you_mean(str(name), NAMES)} (there are {known})"
+    root = (params.get("OPTIONS") or {}).get("ROOT")
+    if root is not None and not os.path.isabs(root):
+        yield f"ROOT {str(root)!r} is another directory in every process: say all of it"
     for queue in params.get("QUEUES") or ():
         yield from _refused(check_queue, queue)
     yield from _refused(check_attempts, options.attempts)

@@ -26,7 +26,7 @@ TRACEBACK_LIMIT: Final = 64 * 1024  # characters, as of every other error that i
 def performer(task: Any, sender: type, alias: str) -> Callable[..., Any]:
     """What a spool calls for this task, with the job as first argument; `async def` for one."""
 
-    def attempt(job: Job, *args: Any, **kwargs: Any) -> Any:
+    def attempt(job: Job, /, *args: Any, **kwargs: Any) -> Any:
         run = Attempt(job, task, sender, alias)
         try:
             return run.succeeded(task.func(*run.context(), *args, **kwargs))
@@ -36,7 +36,7 @@ def performer(task: Any, sender: type, alias: str) -> Callable[..., Any]:
         finally:
             close_old_connections()
 
-    async def attempt_async(job: Job, *args: Any, **kwargs: Any) -> Any:
+    async def attempt_async(job: Job, /, *args: Any, **kwargs: Any) -> Any:
         from asgiref.sync import sync_to_async
 
         # What listens to Django's signals may use the database, which refuses to be called here.

@@ -294,6 +294,10 @@ class TestRunning:
 
         assert result.return_value == ["list", "dict", "NoneType", "float", "str"]
 
+    def test_parameters_may_have_any_name(self, probe: Any, worker: Any, finish: Finish) -> None:
+        result = finish(probe.named_like_ours.enqueue(job=1, task=2, args=3, run=4))
+        assert result.return_value == 10
+
     @pytest.mark.parametrize(("what", "value"), [("nothing", None), ("bytes", "text")])
     def test_return_values_are_made_json(
         self, probe: Any, worker: Any, finish: Finish, what: str, value: Any
@@ -498,12 +502,17 @@ class TestChecks:
         assert self._ids(backend) == []
         assert not (tmp_path / "spool").exists()
 
+        (tmp_path / "spool" / "jobs").mkdir(parents=True)
+        assert self._ids(backend) == []
+        assert os.listdir(tmp_path / "spool") == ["jobs"]
+
     @pytest.mark.parametrize(
         ("options", "said"),
         [
             ({"ATEMPTS": 3}, "did you mean 'ATTEMPTS'"),
             ({"ATTEMPTS": -1}, "attempts"),
             ({"TIMEOUT": -1}, "timeout"),
+            ({"ROOT": "spool"}, "ROOT 'spool'"),
             ({"DURABILITY": "some"}, "some"),
         ],
     )
@@ -554,6 +563,11 @@ class TestWorkerCommand:
         result.refresh()
 
         assert (ended.returncode, result.status) == (0, "SUCCESSFUL"), ended.stderr
+
+    def test_says_what_is_wrong_with_an_option(self, project: Project) -> None:
+        refused = project.manage("spoolq_worker", "--idle-exit", "soon")
+        assert refused.returncode == 2
+        assert "'soon' is no duration: write 90, 10m, 2h30m or 7d" in refused.stderr
 
     def test_says_that_a_backend_is_none_of_ours(self, project: Project) -> None:
         refused = project.manage("spoolq_worker", "--backend", "reserve")

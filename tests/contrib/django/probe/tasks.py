@@ -50,6 +50,11 @@ def give(what: str) -> Any:
 
 
 @task
+def named_like_ours(job: int, task: int, args: int, run: int) -> int:
+    return job + task + args + run
+
+
+@task
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
