@@ -6,6 +6,8 @@
     ├── UnknownTask (LookupError)    nobody here knows the task: register it, or add the executable
     ├── UnknownJob (LookupError)     it was removed, has expired, or never was: look at the id
     ├── DuplicateJob                 another job holds the unique key: it is named
+    ├── QueueClosed                  no new jobs for this queue: open it, or take another one
+    ├── QueueFull                    too many jobs wait in this queue: wait, or raise its limit
     ├── UnsafeFile                   somebody else could have written it: fix owner or mode
     ├── JobCorrupt                   one job's file cannot be read: it is set aside, never deleted
     └── SpoolUnavailable             the spool cannot be used: fix the disk, nothing was lost
@@ -57,6 +59,22 @@ class DuplicateJob(SpoolError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.id, self.key)
+
+
+class QueueClosed(SpoolError):
+    """The queue takes in no new jobs; nothing was stored. `queue` is its name."""
+
+    def __init__(self, message: str, queue: str = "") -> None:
+        super().__init__(message)
+        self.queue = queue
+
+
+class QueueFull(SpoolError):
+    """As many jobs wait in the queue as may; nothing was stored. `queue` is its name."""
+
+    def __init__(self, message: str, queue: str = "") -> None:
+        super().__init__(message)
+        self.queue = queue
 
 
 class UnsafeFile(SpoolError):

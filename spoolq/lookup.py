@@ -54,6 +54,7 @@ class Found:
             missing_after=backend.missing_after,
             writable=_is_writable(backend),
             gate=backend.blocked_at,
+            controls=backend.controls() if waiting else {},
         )
 
     def _ready(self, queue: str) -> list[tuple[int, int]]:

@@ -72,6 +72,8 @@ class JobInfo:
     history: list[dict[str, JSON]] = field(default_factory=list)
     unique: dict[str, JSON] | None = None
     limits: list[list[JSON]] = field(default_factory=list)
+    held: bool = False
+    """Inactive, and not to be claimed until somebody releases it."""
 
 
 @dataclass(frozen=True, slots=True)

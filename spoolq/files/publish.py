@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from spoolq.files import names, records
@@ -34,15 +34,16 @@ class Publisher(Fresh):
         gates: Gates,
         counter: Counter,
         low_water: int,
+        elapsed: Callable[[], float],
     ) -> None:
-        super().__init__(fs, layout, places, counter, low_water)
+        super().__init__(fs, layout, places, counter, low_water, elapsed)
         self._gates = gates
         self._tokens = tokens
         self._families = families
 
     # -- batches ---------------------------------------------------------------------------------
 
-    def enqueue_many(self, batch: Sequence[Record], now: float) -> list[int]:
+    def enqueue_many(self, batch: Sequence[Record], now: float, *, hold: bool = False) -> list[int]:
         """Publish jobs that share queue, priority, delay and parents: one rename shows them all."""
         if not batch:
             return []
@@ -52,7 +53,7 @@ class Publisher(Fresh):
         ids = list(range(first, first + len(batch)))
         for id_, record in zip(ids, batch, strict=True):
             record["id"] = id_
-        place = self.place(batch[0], now)
+        place = self.held(batch[0]) if hold else self.place(batch[0], now)
         if batch[0]["parents"]:
             for id_ in {names.block_of(id_): id_ for id_ in ids}.values():
                 self._families.mark({**batch[0], "id": id_})
@@ -120,6 +121,12 @@ class Publisher(Fresh):
             if gate:
                 return waiting(record["queue"], gate.parent)
         return place
+
+    def held(self, record: Record) -> Place:
+        """Where a job with this record lies while it is held; its parents are told of it."""
+        if record["parents"]:
+            self._families.mark(record)
+        return super().held(record)
 
     def settle_in(self, place: Place, record: Record, now: float) -> None:
         """After a publication that is not of a fresh ready job: tell the claimers, and let a

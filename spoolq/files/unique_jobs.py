@@ -1,6 +1,6 @@
 """Unique jobs: how one is stored so that its key and its place are got together, or neither.
 
-1. write the job complete as `unique/new/<id>.<nonce>.json`, and sync it;
+1. write the job complete as `unique/new/<id>.<nonce>[.held].json`, and sync it;
 2. put its mark on the key: **the commit**, and the guarantee (see `uniques`);
 3. remove the jobs that it replaces, but for those that run;
 4. move it from `new/` to its place, and sync that.
@@ -51,8 +51,13 @@ class UniqueJobs:
         uniques.complete = self.complete
         uniques.remove_replaced = self.remove_replaced
 
-    def enqueue(self, record: Record, now: float, *, replace: bool) -> int:
-        """Store a new job; its id. Survives power loss after return. Raises DuplicateJob."""
+    def enqueue(
+        self, record: Record, now: float, *, replace: bool = False, hold: bool = False
+    ) -> int:
+        """Store a new job, held or not; its id. It survives power loss after return.
+
+        Raises DuplicateJob.
+        """
         key = key_of(record)
         held = self._uniques.holder(key, now)
         if held is not None and not replace:
@@ -61,11 +66,12 @@ class UniqueJobs:
         body = records.encode_body(record)  # refuses before an id is taken
         id_ = record["id"] = self._take_id()
         mark = mark_of(record, names.nonce())
-        self._write(self._path(mark), records.seal(body, id_))
+        path = self._path(mark, held=hold)
+        self._write(path, records.seal(body, id_))
         # CRASH: dying here leaves a file that nobody was told of.
         there = self._uniques.take(key, mark, now, replace=replace)
         if there.id != id_:
-            self._fs.unlink(self._path(mark))  # RACE: somebody else has just got the key
+            self._fs.unlink(path)  # RACE: somebody else has just got the key
             raise DuplicateJob(there.id, key.key)
         if not self._fs.ordered:
             # SYNC: the job shall not survive without its mark, nor the one come back that had the
@@ -85,7 +91,11 @@ class UniqueJobs:
 
     def complete(self, mark: Mark, now: float) -> None:
         """Give the job of a mark its place, unless it has had it already. By anybody."""
-        path = self._path(mark)
+        for held in (False, True):
+            self._complete(mark, now, held=held)
+
+    def _complete(self, mark: Mark, now: float, *, held: bool) -> None:
+        path = self._path(mark, held=held)
         try:
             data = self._fs.read(path, records.MAX_SIZE)
             record = None if data is None else records.decode(data)
@@ -96,7 +106,7 @@ class UniqueJobs:
         if record is None:
             return
         self.remove_replaced(mark, now)
-        place = self._publisher.place(record, now)
+        place = self._publisher.held(record) if held else self._publisher.place(record, now)
         token = self._tokens.put(path, record, place, 0, 0, mark.nonce)
         if token is not None:
             self._publisher.settle_in(token.place, record, now)
@@ -123,8 +133,9 @@ class UniqueJobs:
                 self._fs.unlink(path)
         self._uniques.collect(now)
 
-    def _path(self, mark: Mark) -> str:
-        return f"{self._uniques.new}/{mark.id}.{mark.nonce}.json"
+    def _path(self, mark: Mark, *, held: bool) -> str:
+        end = "held.json" if held else "json"
+        return f"{self._uniques.new}/{mark.id}.{mark.nonce}.{end}"
 
     def _write(self, path: str, data: bytes) -> None:
         if not self._fs.is_there(self._uniques.new):

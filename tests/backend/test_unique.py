@@ -129,7 +129,7 @@ def test_the_one_that_waits_does_not_start_before_the_one_that_runs_has_ended(
     running = job_in("active", backend, worker, unique="k", unique_while="waiting")
     waiting = backend.enqueue("foo", unique="k", unique_while="waiting")
     assert backend.dequeue(worker) is None
-    assert backend.queues()["default"] == {"ready": 0, "delayed": 0, "blocked": 1}
+    assert backend.queues()["default"]["blocked"] == 1
 
     assert backend.finish_job(running, 0)
 
