@@ -68,6 +68,12 @@ class Parameters:
                 bound.arguments[name] = self._apply(decode, name, value)
         return list(bound.args), bound.kwargs
 
+    def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Every argument of a call by its name, those with defaults too. Raises InvalidType."""
+        bound = self._bind(args, kwargs)
+        bound.apply_defaults()
+        return dict(bound.arguments)
+
     def _fits(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
         """Whether a call is certainly right: in a tenth of the time that `bind` takes."""
         if self._plain is None:

@@ -197,11 +197,13 @@ class Backend(ABC):
         *,
         exit: JSON = None,
         final: bool = False,
+        delay: float | None = None,
     ) -> bool:
         """Store the error and move the job from active to failed, or back to inactive [69-87].
 
         With attempts left it becomes inactive, one attempt less, due after the backoff, in one
-        step [117-124]; a `final` failure gives up the attempts that are left. False as for
+        step [117-124]; a `final` failure gives up the attempts that are left. `delay` says in
+        how many seconds the next one is due, in place of the backoff. False as for
         `finish_job`. True means that it survives power loss.
         """
 

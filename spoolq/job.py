@@ -322,9 +322,18 @@ class Job(Emitter, Generic[R]):
             self.emit("finished", result)
         return done
 
-    def _fail(self, error: JSON, exit: JSON = None, *, final: bool = False) -> bool:
+    def _fail(
+        self,
+        error: JSON,
+        exit: JSON = None,
+        *,
+        final: bool = False,
+        delay: float | None = None,
+    ) -> bool:
         error = UNKNOWN_ERROR if error is None else error
-        done = self.backend.fail_job(self.id, self.retries, error, exit=exit, final=final)
+        done = self.backend.fail_job(
+            self.id, self.retries, error, exit=exit, final=final, delay=delay
+        )
         if done:
             self._resolve()
             self.emit("failed", error)
@@ -347,7 +356,7 @@ class Job(Emitter, Generic[R]):
         if outcome.settled:
             return
         if not outcome.ok:
-            self._fail(outcome.result, outcome.exit, final=outcome.final)
+            self._fail(outcome.result, outcome.exit, final=outcome.final, delay=outcome.delay)
             return
         try:
             self._finish(outcome.result, outcome.exit)
@@ -394,7 +403,8 @@ class Job(Emitter, Generic[R]):
             failure = self._put_off(error)
             if failure is None:
                 return None
-            self.fail(failure)
+            final, delay = self._judge(failure)
+            self._fail(describe(failure), final=final, delay=delay)
             if isinstance(failure, Exception):
                 return failure
             raise
@@ -559,7 +569,16 @@ class Job(Emitter, Generic[R]):
         failure = self._put_off(error)
         if failure is None:
             return Outcome(False, settled=True)
-        return Outcome(False, describe(failure), final=isinstance(failure, Cancel))
+        final, delay = self._judge(failure)
+        return Outcome(False, describe(failure), final=final, delay=delay)
+
+    def _judge(self, error: BaseException) -> tuple[bool, float | None]:
+        """Whether an error ends the job for good, and else when its next attempt is due."""
+        judge = getattr(self._registry.functions.get(self.task), "judge", None)
+        if isinstance(error, Cancel) or judge is None or not isinstance(error, Exception):
+            return isinstance(error, Cancel), None
+        final, delay = judge(error, self.retries)
+        return bool(final), delay
 
     def _put_off(self, error: BaseException) -> BaseException | None:
         """Do as a task asks that raised Snooze or Retry; else with what it has to fail."""

@@ -338,21 +338,29 @@ class MemoryBackend(Backend):
         *,
         exit: JSON = None,
         final: bool = False,
+        delay: float | None = None,
     ) -> bool:
         job_id, ended = check_id(id), (_from_json(result, "result"), _from_json(exit, "exit"))
+        seconds = None if delay is None else check_seconds(delay, "delay")
         with self._lock:
             job = self._running(job_id, retries)
             if job is None:
                 return False
-            self._fail(job, *ended, final=final)
+            self._fail(job, *ended, final=final, delay=seconds)
             return True
 
     def _fail(
-        self, job: _Job, result: JSON, exit_status: JSON = None, *, final: bool = False
+        self,
+        job: _Job,
+        result: JSON,
+        exit_status: JSON = None,
+        *,
+        final: bool = False,
+        delay: float | None = None,
     ) -> None:
         now = self._clock.wall()
         job.state, job.record = failed(
-            job.record, result, now, self.backoff, exit_status, final=final
+            job.record, result, now, self.backoff, exit_status, final=final, delay=delay
         )
         self._ring()
 

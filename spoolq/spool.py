@@ -31,24 +31,28 @@ from spoolq.listing import Listing
 from spoolq.model import FOREGROUND_QUEUE, JSON, JobInfo, LockInfo, Page, WorkerInfo
 from spoolq.registry import Registry
 from spoolq.root import default_root
-from spoolq.tasks import AnyTask, AsyncTask, Task
+from spoolq.tasks import (
+    AnyTask,
+    AsyncTask,
+    Concurrency,
+    EnqueueOptions,
+    OnConflict,
+    Rate,
+    Task,
+    TaskOptions,
+    UniqueWhile,
+    of_the_task,
+)
 from spoolq.transitions import Backoff, check_id, check_task, parent_blocks
 from spoolq.worker import Worker
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
 MEMORY: Final = "memory:"
 _ALL: Final = 2**31 - 1  # a page that holds everything
-
-
-UniqueWhile = Literal["unfinished", "waiting"]
-OnConflict = Literal["return", "raise", "replace"]
-Concurrency = tuple[str, int]
-"""(key, how many jobs with this key may run at once)."""
-Rate = tuple[str, int, float]
-"""(key, how many jobs with this key may start, within how many seconds)."""
 
 
 class DequeueOptions(TypedDict, total=False):
@@ -60,9 +64,18 @@ class DequeueOptions(TypedDict, total=False):
     tasks: Sequence[str] | None
 
 
+class _Runs(Protocol[P, R_co]):
+    """An object with a method `run`, which is a task."""
+
+    def run(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Do it."""
+
+
 class _Register(Protocol):
     """`@spool.task(…)`."""
 
+    @overload
+    def __call__(self, cls: type[_Runs[P, R]], /) -> Task[P, R]: ...
     @overload
     def __call__(  # type: ignore[overload-overlap]  # the first that fits counts
         self, fn: Callable[P, Coroutine[Any, Any, R]], /
@@ -145,6 +158,8 @@ class Spool(Emitter):
         return self._add(name, fn)
 
     @overload
+    def task(self, cls: type[_Runs[P, R]], /) -> Task[P, R]: ...
+    @overload
     def task(  # type: ignore[overload-overlap]
         self, fn: Callable[P, Coroutine[Any, Any, R]], /
     ) -> AsyncTask[P, R]: ...
@@ -152,56 +167,36 @@ class Spool(Emitter):
     def task(self, fn: Callable[P, R], /) -> Task[P, R]: ...
     @overload
     def task(
-        self,
-        /,
-        *,
-        takes_context: Literal[True],
-        name: str | None = None,
-        queue: str | None = None,
-        priority: int | None = None,
-        attempts: int | None = None,
-        timeout: Seconds | None = None,
-        runner: str | None = None,
+        self, /, *, takes_context: Literal[True], **options: Unpack[TaskOptions]
     ) -> _RegisterWithContext: ...
     @overload
     def task(
-        self,
-        /,
-        *,
-        takes_context: Literal[False] = False,
-        name: str | None = None,
-        queue: str | None = None,
-        priority: int | None = None,
-        attempts: int | None = None,
-        timeout: Seconds | None = None,
-        runner: str | None = None,
+        self, /, *, takes_context: Literal[False] = False, **options: Unpack[TaskOptions]
     ) -> _Register: ...
-    def task(
-        self,
-        fn: Callable[..., Any] | None = None,
-        /,
-        *,
-        takes_context: bool = False,
-        name: str | None = None,
-        queue: str | None = None,
-        priority: int | None = None,
-        attempts: int | None = None,
-        timeout: Seconds | None = None,
-        runner: str | None = None,
-    ) -> Any:
+    def task(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Register the decorated function, by its own name unless another is given.
 
-        The options are those its `enqueue` uses. With `takes_context` the function is given the
-        job as its first argument. `runner` is how a worker performs it: "fork", "pool" or "aio"
-        (which takes an `async def`); None leaves that to the worker.
+        Options are those of `TaskOptions`: what its jobs get, and what is so of the task itself.
+        With `takes_context` the function is given the job as its first argument. `runner` is how
+        a worker performs it: "fork", "pool" or "aio" (which takes an `async def`); None leaves
+        that to the worker. Of a class with a method `run` one object is made here, and `run` is
+        the task.
         """
-        options = _given(queue=queue, priority=priority, attempts=attempts, timeout=timeout)
+        own, of_jobs = of_the_task(options)
+        aliases = own.pop("aliases", ())
+        if isinstance(aliases, str):
+            raise InvalidType(f"aliases is a list of names, not {aliases!r:.60}")
 
         def register(fn: Callable[..., Any]) -> AnyTask[..., Any]:
-            known_as = fn.__name__ if name is None else name
-            return self._add(
-                known_as, fn, takes_context=takes_context, options=options, runner=runner
-            )
+            known_as = own.pop("name", None) or fn.__name__
+            if isinstance(fn, type):
+                if not callable(getattr(fn, "run", None)):
+                    raise InvalidType(f"task {known_as!r}: a class needs a method `run`")
+                fn = fn().run
+            task = self._add(known_as, fn, options=of_jobs, **own)
+            for alias in aliases:
+                self._registry.functions[check_task(alias)] = task
+            return task
 
         return register if fn is None else register(fn)
 
@@ -283,6 +278,35 @@ class Spool(Emitter):
         )
         job.duplicate = True
         return job
+
+    def exec(
+        self,
+        argv: str | Sequence[str],
+        *,
+        cwd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        shell: bool = False,
+        **options: Unpack[EnqueueOptions],
+    ) -> Job:
+        """Store a command line as a job, as `spoolq add` does; its result is its exit status.
+
+        It runs in `cwd` (this process's directory), with `env` (this process's environment, all
+        of it) and this process's umask. With `shell` argv is one line for /bin/sh. Raises
+        InvalidType, InvalidValue.
+        """
+        if shell is not isinstance(argv, str):
+            raise InvalidType("argv is a list of words, or with shell=True one line")
+        words = ["/bin/sh", "-c", argv] if isinstance(argv, str) else [os.fspath(w) for w in argv]
+        if not words or not all(isinstance(word, str) for word in words):
+            raise InvalidValue(f"a command line has a program and words, not {words!r:.60}")
+        mask = os.umask(0o077)
+        os.umask(mask)
+        surroundings = {
+            "cwd": os.path.abspath(os.fspath(cwd) if cwd is not None else os.getcwd()),
+            "env": dict(os.environ if env is None else env),
+            "umask": mask,
+        }
+        return self.enqueue("exec", words, surroundings, **options)
 
     def enqueue_many(self, jobs: Iterable[str | Sequence[Any]], **options: Any) -> list[int]:
         """Store several jobs, all or none, and return their ids. See `Backend.enqueue_many`.

@@ -151,10 +151,12 @@ def failed(
     exit_status: JSON = None,
     *,
     final: bool = False,
+    delay: float | None = None,
 ) -> tuple[State, Record]:
     """What becomes of a job whose attempt failed: `failed`, or `inactive` with one attempt less.
 
-    A `final` failure gives up the attempts that are left, as if this had been the last.
+    A `final` failure gives up the attempts that are left, as if this had been the last; else the
+    next one is due in `delay` seconds, or when the backoff says.
     One decision and one record, so nobody ever sees `failed` before a retry that follows
     (api.md, "Better than Minion" 2; [117-124]).
     """
@@ -165,7 +167,8 @@ def failed(
     if final:
         after["attempts"] = 1
         return "failed", after
-    delay = call_backoff(backoff, record["retries"], result)
+    if delay is None:
+        delay = call_backoff(backoff, record["retries"], result)
     after.update(
         attempts=record["attempts"] - 1,
         retries=record["retries"] + 1,

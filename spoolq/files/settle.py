@@ -56,6 +56,7 @@ class Outcome(NamedTuple):
     result: JSON
     exit: JSON = None
     final: bool = False
+    delay: float | None = None
 
 
 class Settler:
@@ -490,7 +491,15 @@ def _ended(claim: Claim, outcome: Outcome, now: float, backoff: Backoff) -> Chan
     if outcome.ok:
         after = finished(record, outcome.result, now, outcome.exit)
         return Change(found.token, after, FINISHED, epoch, revision, own, data)
-    state, after = failed(record, outcome.result, now, backoff, outcome.exit, final=outcome.final)
+    state, after = failed(
+        record,
+        outcome.result,
+        now,
+        backoff,
+        outcome.exit,
+        final=outcome.final,
+        delay=outcome.delay,
+    )
     if state == "failed":
         same = after["attempts"] == record["attempts"]  # what is in front of the outcome
         return Change(found.token, after, FAILED, epoch, revision, own, data if same else b"")

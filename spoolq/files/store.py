@@ -512,9 +512,12 @@ class FileBackend(Backend):
         *,
         exit: JSON = None,
         final: bool = False,
+        delay: float | None = None,
     ) -> bool:
         check_json(result, "result")
-        outcome = Outcome(check_id(id), check_id(retries, "retries"), False, result, exit, final)
+        seconds = None if delay is None else check_seconds(delay, "delay")
+        numbers = check_id(id), check_id(retries, "retries")
+        outcome = Outcome(*numbers, False, result, exit, final, seconds)
         return self._settle(outcome)
 
     def _settle(self, outcome: Outcome) -> bool:

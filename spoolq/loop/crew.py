@@ -242,7 +242,12 @@ class Crew:
         # A task that ends because its worker has to go was not cancelled: it has attempts left.
         final = outcome.final and not self.forced
         return self._backend.fail_job(
-            job.id, job.retries, outcome.result, exit=outcome.exit, final=final
+            job.id,
+            job.retries,
+            outcome.result,
+            exit=outcome.exit,
+            final=final,
+            delay=outcome.delay,
         )
 
     def _say(self, member: Member, outcome: Outcome, *, done: bool) -> None:

@@ -23,7 +23,8 @@ class Outcome:
 
     `exit` is the exit status of an executable, kept beside the result; None for a function.
     `settled` says that the task has ended the job itself: then nothing is left to commit. `final`
-    says of a failure that the attempts that are left are given up.
+    says of a failure that the attempts that are left are given up, `delay` in how many seconds the
+    next one is due; None leaves that to the spool's backoff.
     """
 
     ok: bool
@@ -31,6 +32,7 @@ class Outcome:
     exit: dict[str, JSON] | None = None
     settled: bool = False
     final: bool = False
+    delay: float | None = None
 
 
 class Attempt(Protocol):

@@ -189,11 +189,11 @@ class Child:
 
 def answer(wire: Wire, serial: int, outcome: Outcome, *, worn: bool) -> None:
     """Tell the end of a run. What cannot be told as JSON has failed."""
-    parts = [outcome.ok, outcome.result, outcome.settled, outcome.final]
+    parts = [outcome.ok, outcome.result, outcome.settled, outcome.final, outcome.delay]
     try:
         wire.send(["end", serial, *parts, worn])
     except (TypeError, ValueError, RecursionError) as error:
-        wire.send(["end", serial, False, describe(error), outcome.settled, False, worn])
+        wire.send(["end", serial, False, describe(error), outcome.settled, False, None, worn])
 
 
 def kill_leftovers() -> bool:

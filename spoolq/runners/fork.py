@@ -139,8 +139,8 @@ def _outcome(status: int | None, answer: bytes) -> Outcome:
         code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0
         return Outcome(False, died(code, os.WTERMSIG(status)))
     if answer:
-        ok, result, final = json.loads(answer)
-        return Outcome(ok, result, final=final)
+        ok, result, final, delay = json.loads(answer)
+        return Outcome(ok, result, final=final, delay=delay)
     return Outcome(True) if status == 0 else Outcome(False, died(0, 0))
 
 
@@ -203,11 +203,13 @@ def _become_job(work: Callable[[], Outcome], answer: FileIO, mask: Iterable[int]
 def _work_and_answer(work: Callable[[], Outcome], answer: FileIO) -> int:
     try:
         outcome = work()
-        text = json.dumps([outcome.ok, outcome.result, outcome.final], allow_nan=False)
+        text = json.dumps(
+            [outcome.ok, outcome.result, outcome.final, outcome.delay], allow_nan=False
+        )
     except SystemExit as stop:
         return exit_status(stop.code)
     except BaseException as error:  # noqa: BLE001  # whatever a task raises is its failure
-        text = json.dumps([False, describe(error), False])
+        text = json.dumps([False, describe(error), False, None])
     left = memoryview(text.encode())
     while left:
         left = left[answer.write(left) :]

@@ -75,11 +75,14 @@ class Handle:
     def _hear(self, message: Message) -> None:
         word, *rest = message
         if word == "end":
-            serial, ok, result, settled, final, worn = rest
+            serial, ok, result, settled, final, delay, worn = rest
             self.worn = self.worn or bool(worn)
             run = self.runs.pop(serial)
             settled = settled is True or run.settled
-            run.end(Outcome(ok is True, result, settled=settled, final=final is True))
+            if not isinstance(delay, int | float):
+                delay = None
+            outcome = Outcome(ok is True, result, None, settled, final is True, delay)
+            run.end(outcome)
         elif word == "settled":
             self.runs[rest[0]].settled = True
         elif word == "heard":

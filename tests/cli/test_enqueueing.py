@@ -263,14 +263,14 @@ def test_a_second_unique_job_prints_the_first_ones_id_and_says_so(shell: Shell, 
 
 
 def test_a_unique_command_line_is_the_same_one_in_another_environment(
-    shell: Shell, tmp_path: Path
+    shell: Shell,
 ) -> None:
     first = shell.ok("add", "--unique", "true")
     shell.env["OTHER"] = "1"
 
     assert shell.run("add", "--unique", "true").out.strip() == first
     assert shell.ok("add", "--unique", "true", "else") != first
-    assert shell.ok("add", "--unique", "-C", str(tmp_path), "true") != first
+    assert shell.ok("add", "--unique", "-C", "/", "true") != first
 
 
 def test_the_command_tree_reads_unique_as_the_short_path_does() -> None:
