@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from spoolq.backend import Backend
     from spoolq.errors import (
         Cancel,
+        DuplicateJob,
         JobFailed,
         JobRemoved,
         QueueClosed,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         SpoolError,
     )
     from spoolq.job import Job, current_job
+    from spoolq.middleware import Middleware
     from spoolq.model import JobInfo
     from spoolq.spool import Spool
     from spoolq.worker import Worker
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Backend",
     "Cancel",
+    "DuplicateJob",
     "Job",
     "JobFailed",
     "JobInfo",
     "JobRemoved",
+    "Middleware",
     "QueueClosed",
     "QueueFull",
     "Retry",
@@ -43,10 +47,12 @@ __all__ = [
 _HOMES = {
     "Backend": "spoolq.backend",
     "Cancel": "spoolq.errors",
+    "DuplicateJob": "spoolq.errors",
     "Job": "spoolq.job",
     "JobFailed": "spoolq.errors",
     "JobInfo": "spoolq.model",
     "JobRemoved": "spoolq.errors",
+    "Middleware": "spoolq.middleware",
     "QueueClosed": "spoolq.errors",
     "QueueFull": "spoolq.errors",
     "Retry": "spoolq.errors",

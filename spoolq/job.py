@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal as signals
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -193,6 +194,11 @@ class Job(Emitter, Generic[R]):
         rows = self.backend.list_jobs(0, len(wanted), ids=wanted).rows
         found = {parent.id: parent for parent in rows}
         return [self._other(found[parent]) for parent in info.parents if parent in found]
+
+    def parent_results(self) -> list[JSON]:
+        """What the parents have returned, as stored: in their order, those that still exist."""
+        infos = [parent.info() for parent in self.parents()]
+        return [info.result for info in infos if info is not None]
 
     @property
     def worker(self) -> int | None:
@@ -439,6 +445,8 @@ class Job(Emitter, Generic[R]):
         token = _current.set(self)
         try:
             value = self._invoke(asynchronous=True)
+            if not isinstance(value, CoroutineType):
+                return self._end_call(value)  # a middleware has taken the task's place
             return self._end_call(await value)
         finally:
             self._end_task()
@@ -446,6 +454,10 @@ class Job(Emitter, Generic[R]):
 
     def _begin_call(self) -> None:
         self._resolved = False
+        if "logging" in sys.modules:  # else there are no records
+            from spoolq.tagging import tag_records
+
+            tag_records(current_job)
         if self.args or self.kwargs:
             # A backend may still hold these very lists, and a task does with them what it likes.
             self.args, self.kwargs = deepcopy((self.args, self.kwargs))
@@ -461,7 +473,12 @@ class Job(Emitter, Generic[R]):
                 "the runner aio performs `async def` only, let fork or pool perform it"
             )
         args, kwargs = function.decode(self.args, self.kwargs)
-        return function.fn(*context, *args, **kwargs)
+        if not self._registry.middleware:
+            return function.fn(*context, *args, **kwargs)
+        from spoolq.middleware import around_run
+
+        call = partial(function.fn, *context, *args, **kwargs)
+        return around_run(self._registry.middleware, self, call)()
 
     def _end_call(self, value: JSON) -> JSON:
         if self._resolved:

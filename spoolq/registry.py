@@ -40,20 +40,26 @@ class Registry:
     def __init__(self, root: str | None = None, settings: Settings | None = None) -> None:
         self.root = root
         self.functions: dict[str, Function] = {}
+        self.builtin: dict[str, Function] = {}
+        """Tasks that every program knows, and that are in no listing of its own."""
+        self.middleware: list[Any] = []
+        self.startup: list[Callable[[Any], object]] = []
+        self.shutdown: list[Callable[[Any], object]] = []
         self.settings = settings
 
     def names(self) -> list[str]:
         """Every task that can be performed here now: what a dequeue asks for by default [45]."""
         if self.root is None:
-            return list(self.functions)
+            return [*self.functions, *self.builtin]
         from spoolq.runners.names import executable_tasks
 
-        return list(executable_tasks(self.root) | self.functions.keys())
+        known = executable_tasks(self.root) | self.functions.keys() | self.builtin.keys()
+        return list(known)
 
     def function(self, task: str) -> Function:
         """The function registered under this name. Raises UnknownTask."""
         try:
-            return self.functions[task]
+            return self.functions.get(task) or self.builtin[task]
         except KeyError:
             known = ", ".join(sorted(self.functions)) or "none"
             programs = f"; {self.root}/jobs has no such executable" if self.root else ""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from types import MappingProxyType
 from typing import (
     Any,
@@ -25,9 +26,11 @@ from spoolq.backend import Backend
 from spoolq.control import QueueInfo
 from spoolq.errors import DuplicateJob, InvalidType, InvalidValue
 from spoolq.events import Emitter
+from spoolq.flows import ON_FAILED, Batch, Signature, chain, group, on_failed
 from spoolq.guard import Guard
 from spoolq.job import Job, Seconds, current_job, is_async, wait_seconds
 from spoolq.listing import Listing
+from spoolq.middleware import Middleware
 from spoolq.model import FOREGROUND_QUEUE, JSON, JobInfo, LockInfo, Page, WorkerInfo
 from spoolq.registry import Registry
 from spoolq.root import default_root
@@ -50,6 +53,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
+W = TypeVar("W", bound=Callable[[Worker], object])
 
 MEMORY: Final = "memory:"
 _ALL: Final = 2**31 - 1  # a page that holds everything
@@ -128,6 +132,8 @@ class Spool(Emitter):
             durability=durability,
         )
         self._registry = Registry()
+        watch = partial(_on_failed, self)
+        self._registry.builtin[ON_FAILED] = Task(ON_FAILED, watch, self.enqueue, takes_context=True)
         self.use(_open(url, options))
 
     def use(self, backend: Backend) -> None:
@@ -206,6 +212,24 @@ class Spool(Emitter):
         self._registry.functions[check_task(task.name)] = task
         return task
 
+    # -- hooks -----------------------------------------------------------------------------------
+
+    def add_middleware(self, middleware: Middleware) -> None:
+        """Have this done around every enqueue and every run: see `spoolq.middleware`."""
+        self._registry.middleware.append(middleware)
+
+    def on_startup(self, fn: W) -> W:
+        """Call `fn(worker)` in each worker of this program before it performs jobs, and before
+        the processes are forked that do: what it loads they share. Usable as a decorator."""
+        self._registry.startup.append(fn)
+        return fn
+
+    def on_shutdown(self, fn: W) -> W:
+        """Call `fn(worker)` in each worker of this program when it has ended, the last one first.
+        Usable as a decorator."""
+        self._registry.shutdown.append(fn)
+        return fn
+
     # -- jobs ------------------------------------------------------------------------------------
 
     def enqueue(
@@ -237,28 +261,44 @@ class Spool(Emitter):
         `.duplicate` true; `on_conflict="raise"` raises DuplicateJob, `"replace"` removes it, or
         lets the new one wait until it has ended if it runs.
         """
-        gates: dict[str, Any] = {}
+        options: dict[str, Any] = {
+            "attempts": attempts,
+            "delay": delay,
+            "expire": expire,
+            "lax": lax,
+            "notes": notes,
+            "parents": parents,
+            "priority": priority,
+            "queue": queue,
+            "timeout": timeout,
+            "hold": hold,
+        }
         if unique is not None or concurrency is not None or rate is not None:
-            gates = _gates(unique, unique_while, unique_for, on_conflict, concurrency, rate)
+            options |= _gates(unique, unique_while, unique_for, on_conflict, concurrency, rate)
         elif unique_while is not None or unique_for is not None or on_conflict != "return":
             raise InvalidType("unique_while, unique_for and on_conflict are for unique jobs")
-        try:
-            job_id = self.backend.enqueue(
-                task,
-                args,
-                kwargs,
-                attempts=attempts,
-                delay=delay,  # type: ignore[arg-type]  # a timedelta is checked and turned there
-                expire=expire,  # type: ignore[arg-type]
-                lax=lax,
-                notes=notes,
-                parents=parents,
-                priority=priority,
-                queue=queue,
-                timeout=timeout,  # type: ignore[arg-type]
-                hold=hold,
-                **gates,
+        if self._registry.middleware:
+            from spoolq.middleware import Call, around_enqueue
+
+            store = around_enqueue(
+                self._registry.middleware,
+                lambda call: self._store(
+                    call.task, call.args, call.kwargs, call.options, on_conflict
+                ),
             )
+            return store(Call(task, list(args), dict(kwargs or {}), options))
+        return self._store(task, args, kwargs, options, on_conflict)
+
+    def _store(
+        self,
+        task: str,
+        args: Sequence[JSON],
+        kwargs: Mapping[str, JSON] | None,
+        options: dict[str, Any],
+        on_conflict: str,
+    ) -> Job:
+        try:
+            job_id = self.backend.enqueue(task, args, kwargs, **options)
         except DuplicateJob as error:
             if on_conflict != "return":
                 raise
@@ -278,6 +318,20 @@ class Spool(Emitter):
         )
         job.duplicate = True
         return job
+
+    def chain(self, *calls: Signature) -> list[Job]:
+        """Store calls, each waiting for the one before it: see `spoolq.flows.chain`."""
+        return chain(self.enqueue, calls)
+
+    def group(self, calls: Iterable[Signature]) -> list[Job]:
+        """Store calls side by side: see `spoolq.flows.group`."""
+        return group(self.enqueue, calls)
+
+    def batch(
+        self, *, on_finished: Signature | None = None, on_failed: Signature | None = None
+    ) -> Batch:
+        """A context manager for jobs with something to follow them: see `spoolq.flows.Batch`."""
+        return Batch(self.enqueue, on_finished, on_failed)
 
     def exec(
         self,
@@ -588,6 +642,10 @@ def _user(by: str | None) -> str:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return str(os.geteuid())
+
+
+def _on_failed(spool: Spool, job: Job, call: dict[str, Any]) -> int | None:
+    return on_failed(job, spool.enqueue, call)
 
 
 def _open(url: object, options: dict[str, Any]) -> Backend:

@@ -20,6 +20,7 @@ from typing import (
 
 from spoolq.arguments import Arguments, Parameters
 from spoolq.errors import InvalidType, InvalidValue, Retry
+from spoolq.flows import Signature
 from spoolq.job import Job, Seconds, current_job, is_async
 from spoolq.model import JSON
 from spoolq.transitions import Backoff, call_backoff
@@ -165,6 +166,12 @@ class AnyTask(Generic[P, R]):
         import asyncio  # 30 ms, which programs that use it have spent already
 
         return await asyncio.to_thread(self.enqueue, *args, **kwargs)
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> Signature:
+        """This call for a flow, with the task's options: see `spoolq.flows`."""
+        positional, named = self._parameters.encode(args, kwargs)
+        options = self._filled(args, kwargs) if self._templates else self.options
+        return Signature(self.name, positional, named, options)
 
     def make(self, *args: P.args, **kwargs: P.kwargs) -> tuple[str, list[Any], dict[str, Any]]:
         """This call for `Spool.enqueue_many`, whose options count instead of the task's."""

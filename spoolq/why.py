@@ -32,6 +32,7 @@ CODES: Final = (
     "no-worker", "no-task", "task-limit", "slots", "queue-order", "none",
 )  # fmt: skip
 EXEC: Final = "exec"  # the task of a command line, which every worker of the file backend knows
+BUILT_IN: Final = "spoolq."  # what the tasks begin with that every Python worker knows
 AHEAD: Final = 1000  # jobs ahead that are counted; more are "1000 or more"
 
 
@@ -109,7 +110,7 @@ def serves(worker: WorkerInfo, queue: str) -> bool:
 
 def knows(worker: WorkerInfo, task: str, executables: frozenset[str]) -> bool:
     """Whether a worker can perform this task; of one that does not say nothing is held against."""
-    if task == EXEC or task in executables:
+    if task == EXEC or task in executables or task.startswith(BUILT_IN):
         return True
     tasks = worker.status.get("tasks")
     return not isinstance(tasks, list) or task in tasks

@@ -146,12 +146,29 @@ class Worker(Emitter):
         stays out of reach for so long that others may take the jobs, which are then killed; and
         whatever a listener raised.
         """
-        self._engine = self.engine(terms or Terms(), runner=runner)
-        try:
-            self._engine.run()
-        finally:
-            self._engine = None
+        with self.started():
+            self._engine = self.engine(terms or Terms(), runner=runner)
+            try:
+                self._engine.run()
+            finally:
+                self._engine = None
         return self
+
+    @contextmanager
+    def started(self) -> Iterator[None]:
+        """What the program wants done before this worker performs jobs, and after.
+
+        Before: in this process, of which the processes that perform are forks. They find what was
+        loaded here, and share its memory. What is no good in a fork, a connection, each of them
+        has to open itself.
+        """
+        for begin in self._registry.startup:
+            begin(self)
+        try:
+            yield
+        finally:
+            for end in reversed(self._registry.shutdown):
+                end(self)
 
     def engine(self, terms: Terms, *, runner: str = "fork", **options: Any) -> Engine:
         """What `run` runs, for who wants to know how it went. See `Engine`."""
