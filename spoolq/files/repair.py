@@ -81,7 +81,7 @@ class Repairer:
     ) -> None:
         """All of it, each before what depends on it, so that a second run finds nothing more."""
         self.complete_changes(now)
-        self._uniques.collect(now, self._disk_time())
+        self._uniques.complete_all(now, self._disk_time())
         self.declare_dead_workers(now, missing_after)
         self.sweep_dead_workers(now, backoff)
         self.remove_expired(now)
@@ -90,6 +90,7 @@ class Repairer:
             pass  # a lax child that a stuck parent lets go may be overdue itself
         # Last, and not second as in Minion [207]: an expired child must not keep its parent.
         self.remove_old(now, remove_after)
+        self._uniques.collect(now)
         self.remove_empty_places()
         self.collect_leftovers()
 

@@ -119,8 +119,12 @@ class UniqueJobs:
                 # if it finds that it has lost its key, whoever claimed it removes it.
                 self._settler.remove(older, now)
 
-    def collect(self, now: float, disk_now: float) -> None:
-        """Complete what was enqueued, delete what was not and is old, drop marks of the past."""
+    def collect(self, now: float) -> None:
+        """Drop the marks of jobs that have ended, or are not there."""
+        self._uniques.collect(now)
+
+    def complete_all(self, now: float, disk_now: float) -> None:
+        """Complete what was enqueued, delete what was not and is old."""
         for name in self._fs.list(self._uniques.new):
             path = f"{self._uniques.new}/{name}"
             with suppress(JobCorrupt):
@@ -131,7 +135,6 @@ class UniqueJobs:
             changed = self._fs.modified(path)
             if changed is not None and changed < disk_now - _LEFTOVER:
                 self._fs.unlink(path)
-        self._uniques.collect(now)
 
     def _path(self, mark: Mark, *, held: bool) -> str:
         end = "held.json" if held else "json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from spoolq.errors import DuplicateJob
 from spoolq.files.store import FileBackend
 from tests.files.counting import Costs, Counting, counted
 from tests.support import FakeClock, claim
 
+KEYS = itertools.count()
 FEW, MANY = 10, 20_000
 
 
@@ -70,10 +73,19 @@ def fail_and_retry(crowd: Crowd) -> None:
     assert crowd.files.retry_job(claimed["id"], 0, queue="done")
 
 
+def duplicate(crowd: Crowd) -> None:
+    crowd.files.enqueue("foo", unique="k", unique_for=1e6, replace=True, delay=100)
+    with pytest.raises(DuplicateJob):
+        crowd.files.enqueue("foo", unique="k")
+
+
 OPERATIONS: dict[str, Callable[[Crowd], Any]] = {
     "enqueue": lambda crowd: crowd.files.enqueue("foo"),
     "enqueue later": lambda crowd: crowd.files.enqueue("foo", delay=100),
     "enqueue a child": lambda crowd: crowd.files.enqueue("foo", parents=[crowd.ended[0]]),
+    "enqueue a unique job": lambda crowd: crowd.files.enqueue("foo", unique=f"{next(KEYS)}"),
+    "enqueue a duplicate": duplicate,
+    "enqueue with a limit": lambda crowd: crowd.files.enqueue("foo", concurrency=("k", 9)),
     "enqueue with priority": lambda crowd: crowd.files.enqueue("foo", priority=7, queue="done"),
     "claim and finish": claim_and_finish,
     "fail and retry": fail_and_retry,
