@@ -48,6 +48,7 @@ FLOORS: Final = (
     ("spoolq",),
     ("spoolq.process", "spoolq.doctor", "spoolq.testing"),
     ("spoolq.cli",),
+    ("spoolq.contrib",),
     ("spoolq.pytest_plugin",),
     ("spoolq.__main__",),
 )
