@@ -76,10 +76,14 @@ def hold_and_release(crowd: Crowd) -> None:
 
 
 def claim_from_a_queue_with_a_limit(crowd: Crowd) -> None:
-    job = crowd.files.enqueue("foo", queue="limited")
+    crowd.files.enqueue("foo", queue="limited")
     crowd.files.set_queue("limited", limit=3)
-    assert crowd.files.dequeue(crowd.worker, queues=["limited"])
-    assert crowd.files.finish_job(job, 0)
+    claimed = claim(crowd.files, crowd.worker, queues=["limited"])
+    assert crowd.files.release_job(claimed["id"], 0)
+
+
+def edit(crowd: Crowd) -> None:
+    assert crowd.files.edit_job(crowd.files.enqueue("foo", queue="done"), 0, args=[2])
 
 
 OPERATIONS: dict[str, Callable[[Crowd], Any]] = {
@@ -93,7 +97,7 @@ OPERATIONS: dict[str, Callable[[Crowd], Any]] = {
     "look up one that ended": lambda crowd: look_up(crowd, crowd.ended[1]),
     "enqueue held": lambda crowd: crowd.files.enqueue("foo", hold=True),
     "hold and release": hold_and_release,
-    "edit": lambda crowd: crowd.files.edit_job(crowd.waiting[-4], 0, args=[2]),
+    "edit": edit,
     "claim from a queue with a limit": claim_from_a_queue_with_a_limit,
     "note": lambda crowd: crowd.files.note(crowd.ended[2], {"k": 1}),
     "remove": lambda crowd: crowd.files.remove_job(crowd.waiting[-3]),
