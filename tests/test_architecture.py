@@ -32,7 +32,7 @@ FLOORS: Final = (
         "spoolq.states",
         "spoolq.tuples",
     ),
-    ("spoolq.notify", "spoolq.journal"),
+    ("spoolq.notify", "spoolq.journal", "spoolq.executables"),
     ("spoolq.model",),
     ("spoolq.transitions", "spoolq.settings"),
     ("spoolq.why", "spoolq.selection"),
@@ -61,6 +61,7 @@ FILES: Final = (
     ("tokens", "producer"),
     ("catalog",),
     ("census",),
+    ("viewer",),
     ("locks", "registry", "families"),
     ("publish",),
     ("settle",),
@@ -73,7 +74,7 @@ FILES: Final = (
 READING: Final = frozenset(
     {
         "environ", "getpid", "geteuid", "kill", "lstat", "path", "register_at_fork", "stat",
-        "statvfs", "urandom",
+        "statvfs", "uname", "urandom",
     }
 )  # fmt: skip
 

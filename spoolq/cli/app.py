@@ -17,10 +17,9 @@ from spoolq.cli.exits import USAGE
 # Which module registers which verbs: a command imports its own and no other, for half of what a
 # short command costs is imports. For help, and for a verb that nobody knows, there are all.
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
-    "enqueueing": ("add", "enqueue", "import"),
+    "tabled": ("add", "enqueue", "import", "list", "ls", "count", "is"),
     "performing": ("process", "repair"),
     "working": ("worker",),
-    "listing": ("list", "ls", "count", "is"),
     "showing": ("show", "info", "why"),
     "looking": ("logs", "result"),
     "waiting": ("wait",),
@@ -30,7 +29,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "examining": ("doctor",),
     "installing": ("install",),
 }
-_LONG: Final = frozenset({"performing", "working", "waiting", "looking", "locking", "enqueueing"})
+_LONG: Final = frozenset({"performing", "working", "waiting", "looking", "locking", "tabled"})
 _WITH_VALUE: Final = ("--root", "--durability")
 
 
@@ -128,7 +127,7 @@ def status(spool: Opened) -> None:
     from spoolq.cli.formats import terminal_width
     from spoolq.selection import Selection
 
-    overview = counting.Overview(spool.spool.backend, spool.spool.stats())
+    overview = counting.Overview(spool.backend, spool.backend.stats())
     if overview.queues:
         print("\n".join([*overview.table(terminal_width()), ""]))
     listing.show(spool, Selection(), "table")

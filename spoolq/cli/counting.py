@@ -11,7 +11,7 @@ import typer
 from spoolq.backend import Backend
 from spoolq.cli import options
 from spoolq.cli.context import Opened, opened
-from spoolq.cli.formats import Listing, NoHeader, Output, chosen, hint, terminal_width
+from spoolq.cli.formats import Listing, chosen, hint, terminal_width
 from spoolq.cli.output import digits, escape, iso, print_json
 from spoolq.cli.tables import Column, table
 from spoolq.files.fs import mounted
@@ -34,8 +34,8 @@ def add_to(app: typer.Typer) -> None:
 
 def stats(
     context: typer.Context,
-    output: Output = None,
-    no_header: NoHeader = False,
+    output: options.Output = None,
+    no_header: options.NoHeader = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Count jobs by queue, workers and locks; how many ended lately.
@@ -44,12 +44,12 @@ def stats(
     """
     form = chosen(output, as_json=as_json)
     spool = opened(context)
-    counted = spool.spool.stats()
+    counted = spool.backend.stats()
     if form == "tsv" and output in (None, "table"):
         for name, value in counted.items():
             print(f"{name}\t{value}")
         return
-    overview = Overview(spool.spool.backend, counted)
+    overview = Overview(spool.backend, counted)
     if form == "table":
         print("\n".join(_shown(spool, overview)))
     elif form == "json":
@@ -219,13 +219,13 @@ def _summary(overview: Overview) -> list[str]:
 
 def workers(
     context: typer.Context,
-    output: Output = None,
-    no_header: NoHeader = False,
+    output: options.Output = None,
+    no_header: options.NoHeader = False,
     as_json: options.AsJson = False,
 ) -> None:
     """List the registered workers, and whether they are alive."""
     form = chosen(output, as_json=as_json)
-    backend = opened(context).spool.backend
+    backend = opened(context).backend
     now, found = backend.now(), all_workers(backend)
     live = live_workers(found, now, backend.missing_after)
 

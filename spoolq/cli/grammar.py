@@ -35,12 +35,14 @@ class Option(NamedTuple):
 
 
 class Command(NamedTuple):
-    """One command; what follows the options is the job's, word by word."""
+    """One command; what follows the options is the job's, word by word, unless they may mix."""
 
     name: str
     words: str
     help: str
     options: tuple[Option, ...]
+    words_help: str = ""
+    mixed: bool = False  # options are taken behind words too
 
 
 _DURATION: Final = "DURATION"
@@ -107,19 +109,73 @@ IMPORT: Final = Command(
     ),
 )
 
+SELECTORS: Final = (
+    "7 9-12 last all state:failed queue:gpu task:resize note:batch=7, or - for stdin."
+)
+_STATES: Final = "inactive, active, failed, finished, ready, delayed, blocked."
+
+_WHICH: Final = (
+    Option("state", ("--state", "-S"), "STATE", _STATES, "list"),
+    Option("queue", ("--queue", "-q"), "NAME", "Repeatable.", "list"),
+    Option("task", ("--task", "-t"), "TASK", "Repeatable.", "list"),
+)
+_JSON: Final = Option("as_json", ("--json",), help="Print JSON.", kind="flag")
+
+LIST: Final = Command(
+    "list",
+    "SEL…",
+    "List jobs. Programs are given all of them, the newest first.\n\n"
+    "On a terminal: what is not done and what failed lately, what runs first; -a shows all.",
+    (
+        Option("everything", ("--all", "-a"), help="On a terminal too: what is over.", kind="flag"),
+        *_WHICH,
+        Option("limit", ("--limit", "-l"), "N", "No more. On a terminal 100.", "number"),
+        Option("offset", ("--offset",), "N", "Leave out so many.", "number"),
+        Option("show_env", ("--show-env",), help="Environments in JSON too.", kind="flag"),
+        Option("output", ("--output", "-o"), "table|json|jsonl|tsv|ids", "Off a terminal: tsv."),
+        Option("no_header", ("--no-header",), help="No names above the columns.", kind="flag"),
+        _JSON,
+    ),
+    SELECTORS,
+    mixed=True,
+)
+
+COUNT: Final = Command(
+    "count", "SEL…", "Print how many jobs there are.", (*_WHICH, _JSON), SELECTORS, mixed=True
+)
+
+IS: Final = Command(
+    "is",
+    "STATE SEL…",
+    "Exit 0 when every one of the jobs is in this state, else 1. Prints nothing.\n\n"
+    "`done` is finished or failed.",
+    (_JSON,),
+    SELECTORS,
+    mixed=True,
+)
+
 
 def parse(
-    options: Sequence[Option], words: Sequence[str], environment: Mapping[str, str]
+    options: Sequence[Option],
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    mixed: bool = False,
 ) -> tuple[dict[str, Any], list[str]] | None:
-    """The options in front of the first word, and what follows them.
+    """The options in front of the first word, or `mixed` among the words, and the words.
 
     What is not given is taken from the environment, if the option has a variable there. None for
     anything that is not plainly right, and for --help.
     """
     known = {flag: option for option in options for flag in option.flags}
     values: dict[str, Any] = {}
-    rest = list(reversed(words))
-    while rest and rest[-1].startswith("-") and rest[-1] != "-":
+    rest, passed = list(reversed(words)), list[str]()
+    while rest:
+        if not rest[-1].startswith("-") or rest[-1] == "-":
+            if not mixed:
+                break
+            passed.append(rest.pop())
+            continue
         word = rest.pop()
         if word == "--":
             break
@@ -128,7 +184,12 @@ def parse(
     for option in options:
         if option.env and option.name not in values and environment.get(option.env):
             values[option.name] = environment[option.env]
-    return values, rest[::-1]
+    return values, passed + rest[::-1]
+
+
+def keyed(values: dict[str, Any]) -> list[str]:
+    """The options that say which jobs, as the selectors that they stand for."""
+    return [f"{key}:{word}" for key in ("state", "queue", "task") for word in values.get(key, ())]
 
 
 def _long(word: str, rest: list[str], known: dict[str, Option], values: dict[str, Any]) -> bool:

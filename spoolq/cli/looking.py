@@ -14,7 +14,7 @@ from spoolq.cli.following import follow as follow_log
 from spoolq.cli.formats import hint
 from spoolq.cli.listing import tries
 from spoolq.cli.output import compact, escape, print_json
-from spoolq.cli.selecting import Selector, one_job
+from spoolq.cli.selecting import one_job
 from spoolq.cli.waiting import told
 from spoolq.logs import log_path, logged_attempts, read_log
 from spoolq.lookup import around
@@ -33,7 +33,7 @@ def add_to(app: typer.Typer) -> None:
 def logs(
     context: typer.Context,
     *,
-    selector: Selector = LAST,
+    selector: options.Selector = LAST,
     lines: Annotated[
         int | None, typer.Option("--lines", "-n", min=0, help="Only the last N lines.")
     ] = None,
@@ -71,7 +71,7 @@ def logs(
 
 
 def result(
-    context: typer.Context, *, selector: Selector = LAST, as_json: options.AsJson = False
+    context: typer.Context, *, selector: options.Selector = LAST, as_json: options.AsJson = False
 ) -> None:
     """Print what a finished job has returned, as JSON; exit 1 when there is no result yet.
 

@@ -16,7 +16,7 @@ from spoolq.cli.context import Opened, opened
 from spoolq.cli.formats import hint, terminal_width
 from spoolq.cli.listing import described, progress, run_time, tries
 from spoolq.cli.output import compact, escape, job_json, local, many, print_json, status, words
-from spoolq.cli.selecting import Selectors, selection, some_or_last
+from spoolq.cli.selecting import selection, some_or_last
 from spoolq.cli.tables import cells, cut
 from spoolq.logs import logged_attempts, read_log
 from spoolq.lookup import Found, those_of
@@ -47,7 +47,7 @@ def add_to(app: typer.Typer) -> None:
 def show(
     context: typer.Context,
     *,
-    selectors: Selectors = None,
+    selectors: options.Selectors = None,
     show_env: Annotated[bool, typer.Option("--show-env", help="Its environment too.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -56,7 +56,7 @@ def show(
     With --json one object for one id, and an array for everything else.
     """
     spool = opened(context)
-    found = some_or_last(spool.spool, selectors)
+    found = some_or_last(spool, selectors)
     if as_json:
         values = [described(found, job, show_env=show_env) for job in found.jobs]
         print_json(values[0] if selection(selectors or [LAST]).is_one else values)
@@ -70,11 +70,11 @@ def show(
 def why(
     context: typer.Context,
     *,
-    selectors: Selectors = None,
+    selectors: options.Selectors = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Say why a job is not running, and what to do about it; the newest one by default."""
-    found = some_or_last(opened(context).spool, selectors)
+    found = some_or_last(opened(context), selectors)
     if as_json:
         values = [explained(found, job) for job in found.jobs]
         print_json(values[0] if selection(selectors or [LAST]).is_one else values)
@@ -196,7 +196,7 @@ def _fixes(job: JobInfo, one: Reason) -> list[str]:
 
 def _print_job(spool: Opened, found: Found, job: JobInfo, *, show_env: bool) -> None:
     on_a_terminal = sys.stdout.isatty()
-    fields = _fields(spool.spool.backend, found, job, show_env=show_env)
+    fields = _fields(spool.backend, found, job, show_env=show_env)
     if on_a_terminal:
         print(_head(found, job))
         for name, value in _folded(fields, terminal_width()):

@@ -16,7 +16,7 @@ from spoolq.cli.durations import parse_duration
 from spoolq.cli.exits import CONFLICT, NO, USAGE, Refused
 from spoolq.cli.formats import hint
 from spoolq.cli.output import print_json, say
-from spoolq.cli.selecting import STDIN, Selector, Selectors, one_job, selection, some_jobs
+from spoolq.cli.selecting import STDIN, one_job, selection, some_jobs
 from spoolq.clock import Clock, SystemClock
 from spoolq.lookup import find
 from spoolq.loop.remote import KILLS
@@ -44,7 +44,7 @@ def add_to(app: typer.Typer) -> None:
 def retry(
     context: typer.Context,
     *,
-    selectors: Selectors = None,
+    selectors: options.Selectors = None,
     queue: options.NewQueue = None,
     priority: options.Priority = None,
     delay: options.Delay = None,
@@ -76,7 +76,7 @@ def retry(
 
 def remove(
     context: typer.Context,
-    selectors: Selectors = None,
+    selectors: options.Selectors = None,
     yes: Yes = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -95,7 +95,7 @@ def remove(
 
 def clean(
     context: typer.Context,
-    selectors: Selectors = None,
+    selectors: options.Selectors = None,
     older: Annotated[
         str, typer.Option("--older", metavar="DURATION", help="Ended at least so long ago.")
     ] = "0",
@@ -138,7 +138,7 @@ def clean(
 def note(
     context: typer.Context,
     *,
-    selector: Selector,
+    selector: options.Selector,
     pairs: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE…", help="JSON, else text.")
     ] = None,
@@ -159,7 +159,7 @@ def note(
 def kill(
     context: typer.Context,
     *,
-    selectors: Selectors = None,
+    selectors: options.Selectors = None,
     signal: Annotated[
         str | None,
         typer.Option("--signal", "-s", metavar="|".join(KILLS), help="This one, and no more."),

@@ -33,13 +33,13 @@ from typing import Final
 
 from spoolq.clock import Clock, SystemClock
 from spoolq.errors import SpoolError, UnsafeFile
+from spoolq.executables import EXEC, find_executable
 from spoolq.logs import Cap, open_log, read_log
 from spoolq.model import JSON
 from spoolq.runners import Attempt, Run
 from spoolq.runners.account import Account, job_account
 from spoolq.runners.cgroup import Cgroup, Cgroups
 from spoolq.runners.marks import Marks, set_mark
-from spoolq.runners.names import EXEC, find_executable
 from spoolq.runners.program import NotStarted, ProgramRun, Scratch
 from spoolq.settings import Settings
 
