@@ -28,6 +28,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "locking": ("lock", "unlock", "locks"),
     "examining": ("doctor",),
     "installing": ("install",),
+    "shells": ("completions",),
 }
 _LONG: Final = frozenset({"performing", "working", "waiting", "looking", "locking", "tabled"})
 _WITH_VALUE: Final = ("--root", "--durability")

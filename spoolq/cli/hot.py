@@ -23,12 +23,17 @@ COMMANDS: Final[dict[str, tuple[grammar.Command, str, str]]] = {
     "count": (grammar.COUNT, "asking", "count"),
     "is": (grammar.IS, "asking", "is_state"),
 }
+COMPLETE: Final = "__complete"  # what completion scripts ask
 # What a short command makes it keeps to its end: looking for rubbish is a tenth of it.
 _SHORT: Final = frozenset({"list", "ls", "count", "is"})
 
 
 def run(words: Sequence[str]) -> int | None:
     """The exit code; None for a command line that the command tree has to read."""
+    if words and words[0] == COMPLETE:
+        from spoolq.cli.completing import answer
+
+        return answer(words[1:])
     before = grammar.parse(grammar.BEFORE_THE_VERB, words, os.environ)
     if before is None or not before[1] or before[1][0] not in COMMANDS:
         return None

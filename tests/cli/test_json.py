@@ -31,6 +31,7 @@ CALLS: dict[str, list[str]] = {
     "count": ["count"],
     "note": ["note", "2", "a=1"],
     "lock": ["lock", "--ttl", "9", "mine"],
+    "completions": ["completions", "fish"],
     "unlock": ["unlock", "gpu"],
 }
 
