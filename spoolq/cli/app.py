@@ -29,8 +29,11 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "examining": ("doctor",),
     "installing": ("install",),
     "shells": ("completions",),
+    "minion": ("job",),
 }
-_LONG: Final = frozenset({"performing", "working", "waiting", "looking", "locking", "tabled"})
+_LONG: Final = frozenset(
+    {"performing", "working", "waiting", "looking", "locking", "tabled", "minion"}
+)
 _WITH_VALUE: Final = ("--root", "--durability")
 
 
