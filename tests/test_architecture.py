@@ -35,7 +35,7 @@ FLOORS: Final = (
     ("spoolq.notify", "spoolq.journal", "spoolq.executables"),
     ("spoolq.model",),
     ("spoolq.transitions", "spoolq.settings"),
-    ("spoolq.why", "spoolq.selection"),
+    ("spoolq.why", "spoolq.selection", "spoolq.happenings"),
     ("spoolq.backend",),
     ("spoolq.memory", "spoolq.files"),
     ("spoolq.events", "spoolq.guard", "spoolq.logs", "spoolq.runners"),

@@ -29,10 +29,11 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "examining": ("doctor",),
     "installing": ("install",),
     "shells": ("completions",),
+    "streaming": ("events", "progress"),
     "minion": ("job",),
 }
 _LONG: Final = frozenset(
-    {"performing", "working", "waiting", "looking", "locking", "tabled", "minion"}
+    {"performing", "working", "waiting", "looking", "locking", "tabled", "minion", "streaming"}
 )
 _WITH_VALUE: Final = ("--root", "--durability")
 

@@ -63,6 +63,7 @@ _JOB: Final = (
     Option("attempts", ("--attempts", "-A"), "N", "Tries before it stays failed.", "number"),
     Option("after", ("--after", "--parent", "-P"), "ID…", "Once these have finished.", "list"),
     Option("after_any", ("--after-any",), "ID…", "Once these have ended, failed or not.", "list"),
+    Option("label", ("--label", "-L"), "TEXT", "To tell it by: a note.", env="SPOOLQ_LABEL"),
     Option("lax", ("--lax", "-x"), help="A failed one counts as finished.", kind="switch"),
     Option("notes", ("--notes", "-n"), "KEY=JSON", "Or a JSON object. Repeatable.", "list"),
     Option("follow", ("--follow", "-f"), help="Show its output; exit with its code.", kind="flag"),
@@ -72,6 +73,9 @@ _JOB: Final = (
     Option("as_json", ("--json",), help="Print JSON.", kind="flag"),
     Option("queue", ("--group", "-g"), "NAME", hidden=True),
     Option("after", ("-a",), "ID…", kind="list", hidden=True),
+    Option("label", ("-l",), "TEXT", hidden=True),
+    Option("priority", ("-o",), "N", kind="number", hidden=True),
+    Option("parsable", ("--parsable", "--print-task-id"), kind="flag", hidden=True),
 )
 
 ADD: Final = Command(
@@ -82,7 +86,12 @@ ADD: Final = Command(
         Option("line", ("--command", "-c"), "LINE", "Run by /bin/sh."),
         Option("cwd", ("--cwd", "-C"), "DIR", "Run it there."),
         Option("each_line", ("--each-line",), help="One job a line of stdin.", kind="flag"),
+        Option("stdin", ("--stdin",), help="Give it what stands on stdin now.", kind="flag"),
+        Option("after_fail", ("--after-fail",), "ID…", "If one of these has failed.", "list"),
+        Option("rm", ("--rm",), help="Remove it once it has finished.", kind="flag"),
         *_JOB,
+        Option("line", ("--wrap",), "LINE", hidden=True),
+        Option("cwd", ("-w",), "DIR", hidden=True),
     ),
 )
 
@@ -118,6 +127,7 @@ _WHICH: Final = (
     Option("state", ("--state", "-S"), "STATE", _STATES, "list"),
     Option("queue", ("--queue", "-q"), "NAME", "Repeatable.", "list"),
     Option("task", ("--task", "-t"), "TASK", "Repeatable.", "list"),
+    Option("label", ("--label", "-L"), "TEXT", "A pattern. Repeatable.", "list"),
 )
 _JSON: Final = Option("as_json", ("--json",), help="Print JSON.", kind="flag")
 
@@ -189,7 +199,8 @@ def parse(
 
 def keyed(values: dict[str, Any]) -> list[str]:
     """The options that say which jobs, as the selectors that they stand for."""
-    return [f"{key}:{word}" for key in ("state", "queue", "task") for word in values.get(key, ())]
+    keys = ("state", "queue", "task", "label")
+    return [f"{key}:{word}" for key in keys for word in values.get(key, ())]
 
 
 def _long(word: str, rest: list[str], known: dict[str, Option], values: dict[str, Any]) -> bool:

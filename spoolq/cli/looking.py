@@ -43,6 +43,7 @@ def logs(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")
     ] = False,
+    path: Annotated[bool, typer.Option("--path", help="Print where its log is.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Print what a job has written. Off a terminal it is passed on byte by byte.
@@ -56,6 +57,9 @@ def logs(
             raise Refused(USAGE, "--follow shows the newest try, as it is written")
         raise typer.Exit(_follow(opened(context).spool, root, job, lines))
     retries = attempt - 1 if attempt is not None else _shown_attempt(root, job)
+    if path:
+        print(log_path(root, job.id, job.retries if retries is None else retries))
+        return
     output = None if retries is None else read_log(root, job.id, retries)
     if output is None and attempt is not None:
         raise Refused(NOT_FOUND, f"job {job.id} has no output of try {attempt}")

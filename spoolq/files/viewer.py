@@ -95,6 +95,11 @@ class Viewer:
             return sum(1 for _ in self._catalog.active())
         return self._census.count(state)
 
+    def unfinished(self) -> dict[int, tuple[str, int, int]]:
+        """(state, epoch, revision) of every job that has not ended: it changes with the job."""
+        found = self._catalog.walk(("inactive", "active"))
+        return {job.name.id: (job.state, job.name.epoch, job.name.revision) for job in found}
+
     def newest(self, states: Iterable[State] = STATES, *, limit: int) -> list[tuple[int, str, str]]:
         """(id, what it does, task or command line) of the newest jobs in these states.
 
