@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from spoolq.cli.autostart import ensure_served
 from spoolq.cli.exits import CONFLICT, USAGE, Refused
 from spoolq.cli.given import EXEC, dry_run, enqueue_one, job_options, parse_json
+from spoolq.cli.knowing import refuse_typo
 
 TYPE_CHECKING = False  # see `tuples`
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def enqueue(opened: Opened, values: dict[str, Any], words: list[str]) -> int:
     if not words:
         raise Refused(USAGE, "enqueue what? spoolq enqueue TASK ARGS…")
     task, *arguments = words
+    if not values.get("no_check"):
+        refuse_typo(opened.producer.root, task)
     source = values.get("source") or _source(arguments)
     if source is not None:
         if values.get("source") is None:

@@ -29,6 +29,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "examining": ("doctor",),
     "installing": ("install",),
     "shells": ("completions",),
+    "habits": ("compat",),
     "streaming": ("events", "progress"),
     "minion": ("job",),
 }

@@ -57,8 +57,8 @@ def _count_names(opened: Opened, asked: Sequence[str]) -> int | None:
     queues: set[str] = set()
     for word in asked:
         key, _, value = word.partition(":")
-        if key == "state" and value in _STATES and value != "done":
-            states.update(_STATES[value])
+        if key == "state" and all(part in _STATES and part != "done" for part in value.split(",")):
+            states.update(*(_STATES[part] for part in value.split(",")))
         elif key == "queue" and value and {"*", "?", "["}.isdisjoint(value):
             queues.add(value)
         else:

@@ -103,6 +103,7 @@ ENQUEUE: Final = Command(
         Option("args", ("--args",), "JSON", "The arguments as a list."),
         Option("kwargs", ("--kwargs",), "JSON", "Named arguments, for a Python task."),
         Option("source", ("--from",), "FILE|-", "One job a line: its one argument, or JSON."),
+        Option("no_check", ("--no-check",), help="Whether or not the task is known.", kind="flag"),
         *_JOB,
     ),
 )

@@ -33,6 +33,7 @@ ALLOWED: Final = frozenset(
         "re._constants", "re._parser", "reprlib", "types", "zlib",
         "spoolq", "spoolq.cli", "spoolq.cli.adding", "spoolq.cli.autostart", "spoolq.cli.context",
         "spoolq.cli.exits", "spoolq.cli.given", "spoolq.cli.grammar", "spoolq.cli.hot",
+        "spoolq.cli.knowing", "spoolq.executables",
         "spoolq.clock", "spoolq.errors", "spoolq.files", "spoolq.files.counters",
         "spoolq.files.fresh", "spoolq.files.fs", "spoolq.files.layout",
         "spoolq.files.names", "spoolq.files.places", "spoolq.files.producer",

@@ -33,6 +33,7 @@ CALLS: dict[str, list[str]] = {
     "lock": ["lock", "--ttl", "9", "mine"],
     "events": ["events", "--since", "3h"],
     "progress": ["progress", "2", "61%"],
+    "compat": ["compat", "ts"],
     "completions": ["completions", "fish"],
     "unlock": ["unlock", "gpu"],
 }
