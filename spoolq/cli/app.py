@@ -36,7 +36,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
 _LONG: Final = frozenset(
     {"performing", "working", "waiting", "looking", "locking", "tabled", "minion", "streaming"}
 )
-_WITH_VALUE: Final = ("--root", "--durability")
+_WITH_VALUE: Final = ("--root", "--durability", "--color")
 
 
 def run(words: Sequence[str]) -> int:
@@ -111,6 +111,9 @@ def before_the_verb(
         typer.Option("--durability", envvar="SPOOLQ_DURABILITY", metavar="full|none"),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    color: Annotated[
+        str | None, typer.Option("--color", envvar="SPOOLQ_COLOR", metavar="auto|always|never")
+    ] = None,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True)
     ] = False,
@@ -118,6 +121,8 @@ def before_the_verb(
     """A job queue that is a directory."""
     if debug:
         os.environ["SPOOLQ_DEBUG"] = "1"
+    if color is not None:
+        os.environ["SPOOLQ_COLOR"] = color
     context.obj = Opened(root, durability)
     if context.invoked_subcommand is None:
         if sys.stdout.isatty():

@@ -51,6 +51,7 @@ BEFORE_THE_VERB: Final = (
     Option("root", ("--root",), "DIR"),
     Option("durability", ("--durability",), "full|none", env="SPOOLQ_DURABILITY"),
     Option("debug", ("--debug",), kind="flag"),
+    Option("color", ("--color",), "auto|always|never", env="SPOOLQ_COLOR"),
 )
 
 _JOB: Final = (

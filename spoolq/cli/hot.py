@@ -44,6 +44,8 @@ def run(words: Sequence[str]) -> int | None:
         return None
     if chosen.get("debug"):
         os.environ["SPOOLQ_DEBUG"] = "1"
+    if "color" in chosen:
+        os.environ["SPOOLQ_COLOR"] = chosen["color"]
     if verb in _SHORT:
         import gc
 

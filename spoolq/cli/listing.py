@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from spoolq.backend import Backend
+from spoolq.cli.colours import paint
 from spoolq.cli.context import Opened
 from spoolq.cli.exits import USAGE, Refused
 from spoolq.cli.formats import Listing, chosen, hint, hints
@@ -27,7 +28,7 @@ SHOWN: Final = 100  # jobs that are shown on a terminal
 
 _COLUMNS: Final = (
     Column("ID"),
-    Column("STATE"),
+    Column("STATE", paint=paint),
     Column("QUEUE", rank=1, least=8),
     Column("LABEL", rank=2, least=8),
     Column("TASK", least=12),

@@ -12,6 +12,7 @@ import typer
 
 from spoolq.backend import Backend
 from spoolq.cli import options
+from spoolq.cli.colours import paint
 from spoolq.cli.context import Opened, opened
 from spoolq.cli.formats import hint, terminal_width
 from spoolq.cli.listing import described, progress, run_time, tries
@@ -110,7 +111,7 @@ def explain(found: Found, job: JobInfo) -> list[str]:
     but = " but not running" if seen == "ready" else ""
     lines = [f"{job.id} {name} is {seen}{but}, because"]
     for one in reasons:
-        lines.append(f"  ✗ {escape(_sentence(one))}")
+        lines.append(f"  {paint('✗')} {escape(_sentence(one))}")
         lines += [f"      {line}" for line in _more(found, job, one)]
     lines += _checked(found, job, {one.code for one in reasons})
     if fixes := _fixes(job, reasons[0]):
@@ -161,7 +162,7 @@ def _checked(found: Found, job: JobInfo, codes: set[str]) -> Iterator[str]:
     }
     if "parent-failed" in codes:
         del good["parents"]
-    passed = [f"✓ {text}" for code, text in good.items() if code not in codes]
+    passed = [f"{paint('✓')} {text}" for code, text in good.items() if code not in codes]
     if passed:
         yield "  " + "   ".join(passed)
     scene = found.scene
@@ -169,7 +170,7 @@ def _checked(found: Found, job: JobInfo, codes: set[str]) -> Iterator[str]:
     knowing = sum(knows(worker, job.task, scene.executables) for worker in live)
     if live and knowing:
         task = "a command line" if job.task == EXEC else f"task '{escape(job.task)}'"
-        yield f"  ✓ {task} is known to {knowing} of {many(len(live), 'live worker')}"
+        yield f"  {paint('✓')} {task} is known to {knowing} of {many(len(live), 'live worker')}"
 
 
 def _fixes(job: JobInfo, one: Reason) -> list[str]:
@@ -221,7 +222,8 @@ def _head(found: Found, job: JobInfo) -> str:
     left, right = f"● {job.id}  {_name(job)}", found.view(job)
     width = min(terminal_width(), 80) - 1
     left = cut(left, width - len(right) - 1)
-    return left + " " * (width - cells(left) - len(right)) + right
+    space = " " * (width - cells(left) - len(right))
+    return left.replace("●", paint("●", right), 1) + space + paint(right)
 
 
 def _fields(backend: Backend, found: Found, job: JobInfo, *, show_env: bool) -> dict[str, str]:

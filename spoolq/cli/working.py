@@ -15,6 +15,7 @@ from spoolq.cli import worker_options as given
 from spoolq.cli.apps import spool_of
 from spoolq.cli.context import opened
 from spoolq.cli.exits import USAGE, Refused
+from spoolq.clock import SystemClock
 from spoolq.loop.plan import Terms, count
 from spoolq.spool import Spool
 
@@ -80,7 +81,12 @@ def worker(
 def _work(spool: Spool, status: dict[str, Any], terms: Terms, runner: str) -> None:
     journal.log.info(_banner(spool, status))
     # `tasks` is for who asks why a job does not run; executables everybody sees in jobs/.
-    spool.worker(**status, tasks=sorted(spool.tasks)).run(terms, runner=runner)
+    about = {
+        "tasks": sorted(spool.tasks),
+        "version": version("spoolq"),
+        "clock": round(SystemClock().wall() - spool.backend.now(), 3),
+    }
+    spool.worker(**status, **about).run(terms, runner=runner)
 
 
 def _those_given(**values: float | None) -> dict[str, float]:
