@@ -23,6 +23,10 @@ from spoolq.why import age, live_workers, serves, slots
 RECENT: Final = 500  # jobs whose ends are looked at for a rate
 WINDOW: Final = 600.0  # seconds that a rate looks back
 _BARS: Final = "▁▂▃▄▅▆▇█"
+_WORKER_NAMES: Final = (
+    "WORKER", "HOST", "PID", "STATE", "JOBS", "SLOTS", "QUEUES", "STARTED", "NOTIFIED", "CLOCK",
+    "VERSION",
+)  # fmt: skip
 _COUNTS: Final = ("ready", "delayed", "blocked", "active", "failed")
 
 
@@ -300,19 +304,7 @@ def workers(
             Column("TASKS", least=8, rank=4),
         ),
         people,
-        (
-            "WORKER",
-            "HOST",
-            "PID",
-            "STATE",
-            "JOBS",
-            "SLOTS",
-            "QUEUES",
-            "STARTED",
-            "NOTIFIED",
-            "CLOCK",
-            "VERSION",
-        ),  # fmt: skip
+        _WORKER_NAMES,
         programs,
         lambda: [_value(worker, state(worker)) for worker in found],
         lambda: [str(worker.id) for worker in found],
@@ -345,7 +337,7 @@ def _numbers(version: str) -> list[int]:
 def _clock(worker: WorkerInfo) -> str:
     """How far the clock of a worker's host was from the spool's when it started."""
     ahead = worker.status.get("clock")
-    if type(ahead) not in (int, float):
+    if not isinstance(ahead, int | float):
         return ""
     return f"{ahead:+.0f}s" if abs(ahead) >= 1 else "0s"
 

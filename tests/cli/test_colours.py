@@ -70,8 +70,8 @@ def test_a_word_that_is_no_answer_is_refused(failed: Shell, terminal: Terminal) 
 
 def test_workers_show_their_clock_and_their_version(shell: Shell, terminal: Terminal) -> None:
     backend = Spool(shell.root, durability="none").backend
-    for version, clock in (("0.1.0", 0.02), ("0.0.9", 41.2), ("0.1.0", -3)):
-        backend.register_worker(status={"version": version, "clock": clock})
+    for runs, ahead in (("0.1.0", 0.02), ("0.0.9", 41.2), ("0.1.0", -3)):
+        backend.register_worker(status={"version": runs, "clock": ahead})
     backend.register_worker(status={})
 
     head, *rows = terminal.run("workers", columns=120).out.splitlines()
