@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -43,6 +44,9 @@ def logs(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")
     ] = False,
+    timestamps: Annotated[
+        bool, typer.Option("--timestamps", help="With --follow: when each line came.")
+    ] = False,
     path: Annotated[bool, typer.Option("--path", help="Print where its log is.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -55,7 +59,9 @@ def logs(
     if follow:
         if as_json or attempt is not None:
             raise Refused(USAGE, "--follow shows the newest try, as it is written")
-        raise typer.Exit(_follow(opened(context).spool, root, job, lines))
+        raise typer.Exit(_follow(opened(context).spool, root, job, lines, stamped=timestamps))
+    if timestamps:
+        raise Refused(USAGE, "a log says nothing of time: --timestamps goes with --follow")
     retries = attempt - 1 if attempt is not None else _shown_attempt(root, job)
     if path:
         print(log_path(root, job.id, job.retries if retries is None else retries))
@@ -90,8 +96,27 @@ def result(
     print_json(job.result)
 
 
-def _follow(spool: Spool, root: str, job: JobInfo, lines: int | None) -> int:
+class _Stamps:
+    """Puts the time of day before every line."""
+
+    def __init__(self) -> None:
+        self._at_start = True
+
+    def put(self, data: bytes) -> bytes:
+        """The same output, each line that begins in it with the time it came."""
+        stamp = datetime.now().astimezone().strftime("%H:%M:%S  ").encode()
+        lines = data.splitlines(keepends=True)
+        before = [stamp if self._at_start else b"", *([stamp] * (len(lines) - 1))]
+        self._at_start = data.endswith(b"\n")
+        return b"".join(start + line for start, line in zip(before, lines, strict=True))
+
+
+def _follow(spool: Spool, root: str, job: JobInfo, lines: int | None, *, stamped: bool) -> int:
+    stamps = _Stamps() if stamped else None
+
     def write(data: bytes) -> None:
+        if stamps is not None and data:
+            data = stamps.put(data)
         if sys.stdout.isatty():
             print(escape(data.decode("utf-8", "replace"), lines=True), end="", flush=True)
         else:
