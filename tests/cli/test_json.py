@@ -38,6 +38,10 @@ CALLS: dict[str, list[str]] = {
     "count": ["count"],
     "note": ["note", "2", "a=1"],
     "lock": ["lock", "--ttl", "9", "mine"],
+    "events": ["events", "--since", "3h"],
+    "progress": ["progress", "2", "61%"],
+    "compat": ["compat", "ts"],
+    "completions": ["completions", "fish"],
     "unlock": ["unlock", "gpu"],
 }
 
