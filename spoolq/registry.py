@@ -51,7 +51,7 @@ class Registry:
         """Every task that can be performed here now: what a dequeue asks for by default [45]."""
         if self.root is None:
             return [*self.functions, *self.builtin]
-        from spoolq.runners.names import executable_tasks
+        from spoolq.executables import executable_tasks
 
         known = executable_tasks(self.root) | self.functions.keys() | self.builtin.keys()
         return list(known)
@@ -71,7 +71,7 @@ class Registry:
         """Whether performing this task means running a program."""
         if self.root is None or task in self.functions:
             return False
-        from spoolq.runners.names import EXEC, find_executable
+        from spoolq.executables import EXEC, find_executable
 
         return task == EXEC or find_executable(self.root, task) is not None
 

@@ -32,12 +32,12 @@ FLOORS: Final = (
         "spoolq.states",
         "spoolq.tuples",
     ),
-    ("spoolq.notify", "spoolq.journal"),
+    ("spoolq.notify", "spoolq.journal", "spoolq.executables"),
     ("spoolq.model",),
     ("spoolq.gates",),
     ("spoolq.transitions", "spoolq.settings"),
     ("spoolq.control",),
-    ("spoolq.why", "spoolq.selection"),
+    ("spoolq.why", "spoolq.selection", "spoolq.happenings"),
     ("spoolq.backend",),
     ("spoolq.memory", "spoolq.files"),
     ("spoolq.events", "spoolq.guard", "spoolq.logs", "spoolq.runners"),
@@ -66,6 +66,7 @@ FILES: Final = (
     ("tokens", "producer"),
     ("catalog",),
     ("census",),
+    ("viewer",),
     ("locks", "registry", "families", "uniques"),
     ("limits",),
     ("gates",),
@@ -81,7 +82,7 @@ FILES: Final = (
 READING: Final = frozenset(
     {
         "environ", "getpid", "geteuid", "kill", "lstat", "path", "register_at_fork", "stat",
-        "statvfs", "urandom",
+        "statvfs", "uname", "urandom",
     }
 )  # fmt: skip
 

@@ -24,8 +24,11 @@ _TYPES: Final[dict[str, Any]] = {
 }
 
 
-def add_command(app: typer.Typer, command: Command, run: Run) -> None:
-    """Register a command that calls `run` with its options and words, and exits as it says."""
+def add_command(app: typer.Typer, command: Command, run: Run, *, alias: str | None = None) -> None:
+    """Register a command that calls `run` with its options and words, and exits as it says.
+
+    `alias` is another name, which help does not tell of.
+    """
     names = _unique(command.options)
 
     def call(context: typer.Context, words: list[str] | None, **given: Any) -> None:
@@ -43,7 +46,9 @@ def add_command(app: typer.Typer, command: Command, run: Run) -> None:
         raise typer.Exit(run(opened(context), values, list(words or ())))
 
     keyword, plain = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
-    words = Annotated[list[str] | None, typer.Argument(metavar=command.words, show_default=False)]
+    about: dict[str, Any] = {"metavar": command.words, "show_default": False}
+    about["help"] = command.words_help or None
+    words = Annotated[list[str] | None, typer.Argument(**about)]
     parameters = [
         inspect.Parameter("context", plain, annotation=typer.Context),
         inspect.Parameter("words", plain, default=None, annotation=words),
@@ -62,7 +67,12 @@ def add_command(app: typer.Typer, command: Command, run: Run) -> None:
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             return super().parse_args(ctx, spell_out(command.options, args))
 
-    app.command(cls=Spelled, context_settings={"allow_interspersed_args": False})(call)
+    app.command(
+        alias or command.name,
+        cls=Spelled,
+        hidden=alias is not None,
+        context_settings={"allow_interspersed_args": command.mixed},
+    )(call)
 
 
 def _annotation(option: Option) -> Any:

@@ -13,6 +13,7 @@
     uniques     who holds a unique key
     census      counts: stats, history, totals
     catalog     look-up by id, and walks over all jobs
+    viewer      a spool opened only to look at names
     producer    a spool opened only to put jobs in
     fresh       new jobs that wait for nobody
     tokens      the two primitives of docs/format.md: move and supersede

@@ -28,6 +28,8 @@ CALLS: dict[str, list[str]] = {
     "clean": ["clean"],
     "retry": ["retry", "2"],
     "edit": ["edit", "5", "--priority", "3"],
+    "pause": ["pause", "1"],
+    "resume": ["resume", "1"],
     "hold": ["hold", "5"],
     "release": ["release", "5"],
     "remove": ["remove", "1", "2"],
@@ -36,6 +38,10 @@ CALLS: dict[str, list[str]] = {
     "count": ["count"],
     "note": ["note", "2", "a=1"],
     "lock": ["lock", "--ttl", "9", "mine"],
+    "events": ["events", "--since", "3h"],
+    "progress": ["progress", "2", "61%"],
+    "compat": ["compat", "ts"],
+    "completions": ["completions", "fish"],
     "unlock": ["unlock", "gpu"],
 }
 
