@@ -27,13 +27,14 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "counting": ("stats", "workers", "ps"),
     "steering": ("retry", "hold", "release", "remove", "rm", "kill", "note", "clean"),
     "editing": ("edit",),
+    "pausing": ("pause", "resume"),
     "queueing": ("queue",),
     "locking": ("lock", "unlock", "locks"),
     "examining": ("doctor",),
     "installing": ("install",),
 }
 _LONG: Final = frozenset(
-    {"editing", "performing", "working", "waiting", "looking", "locking", "enqueueing"}
+    {"editing", "pausing", "performing", "working", "waiting", "looking", "locking", "enqueueing"}
 )
 _WITH_VALUE: Final = ("--root", "--durability")
 

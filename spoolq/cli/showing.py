@@ -98,6 +98,9 @@ def explain(found: Found, job: JobInfo) -> list[str]:
     """The answer of `why` for people."""
     name, seen = _name(job), found.view(job)
     reasons = found.reasons(job)
+    if reasons[0].code == "paused":
+        text = escape(reasons[0].text)
+        return [f"{job.id} {name} is active but {text}", f"  fix: spoolq resume {job.id}"]
     if seen == "active":
         return [f"{job.id} {name} is running {escape(reasons[0].text)}"]
     if seen == "finished":

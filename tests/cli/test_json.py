@@ -28,6 +28,8 @@ CALLS: dict[str, list[str]] = {
     "clean": ["clean"],
     "retry": ["retry", "2"],
     "edit": ["edit", "5", "--priority", "3"],
+    "pause": ["pause", "1"],
+    "resume": ["resume", "1"],
     "hold": ["hold", "5"],
     "release": ["release", "5"],
     "remove": ["remove", "1", "2"],
