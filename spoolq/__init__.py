@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from spoolq.backend import Backend
+    from spoolq.cron import next_time
     from spoolq.errors import Cancel, JobFailed, JobRemoved, Retry, Snooze, SpoolError
     from spoolq.job import Job, current_job
     from spoolq.model import JobInfo
@@ -26,6 +27,7 @@ __all__ = [
     "SpoolError",
     "Worker",
     "current_job",
+    "next_time",
 ]
 
 # Loaded when first asked for: a command that only needs one of them starts sooner.
@@ -42,6 +44,7 @@ _HOMES = {
     "SpoolError": "spoolq.errors",
     "Worker": "spoolq.worker",
     "current_job": "spoolq.job",
+    "next_time": "spoolq.cron",
 }
 
 

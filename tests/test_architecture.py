@@ -34,12 +34,20 @@ FLOORS: Final = (
     ),
     ("spoolq.notify", "spoolq.journal"),
     ("spoolq.model",),
-    ("spoolq.transitions", "spoolq.settings"),
+    ("spoolq.transitions", "spoolq.settings", "spoolq.cron"),
+    ("spoolq.schedules",),
     ("spoolq.why", "spoolq.selection"),
     ("spoolq.backend",),
     ("spoolq.memory", "spoolq.files"),
     ("spoolq.events", "spoolq.guard", "spoolq.logs", "spoolq.runners"),
-    ("spoolq.registry", "spoolq.listing", "spoolq.lookup", "spoolq.results", "spoolq.arguments"),
+    (
+        "spoolq.registry",
+        "spoolq.declared",
+        "spoolq.listing",
+        "spoolq.lookup",
+        "spoolq.results",
+        "spoolq.arguments",
+    ),
     ("spoolq.job",),
     ("spoolq.loop",),
     ("spoolq.tasks", "spoolq.performing", "spoolq.worker"),
@@ -64,7 +72,7 @@ FILES: Final = (
     ("locks", "registry", "families"),
     ("publish",),
     ("settle",),
-    ("inbox", "claims"),
+    ("inbox", "claims", "schedules"),
     ("repair",),
     ("store",),
 )
@@ -224,7 +232,8 @@ def test_what_the_disk_module_changes_goes_through_its_replaceable_system_calls(
 
 
 @pytest.mark.parametrize(
-    "module", ["transitions", "why", "selection", "files.names", "files.records"]
+    "module",
+    ["transitions", "schedules", "cron", "why", "selection", "files.names", "files.records"],
 )
 def test_pure_modules_neither_read_nor_write_anything(module: str) -> None:
     name = f"spoolq.{module}"

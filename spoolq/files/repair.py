@@ -21,6 +21,7 @@ from spoolq.files.locks import Locks
 from spoolq.files.places import FINISHED
 from spoolq.files.publish import Publisher
 from spoolq.files.registry import Entry, Registry
+from spoolq.files.schedules import Schedules
 from spoolq.files.settle import Settler
 from spoolq.files.tokens import Token, Tokens, stem
 from spoolq.model import FOREGROUND_QUEUE, STATES, STUCK, WORKER_GONE, State
@@ -46,6 +47,7 @@ class Repairer:
         settler: Settler,
         registry: Registry,
         locks: Locks,
+        schedules: Schedules,
         census: Census,
         disk_time: Callable[[], float],
     ) -> None:
@@ -58,6 +60,7 @@ class Repairer:
         self._settler = settler
         self._registry = registry
         self._locks = locks
+        self._schedules = schedules
         self._census = census
         self._disk_time = disk_time
 
@@ -72,6 +75,7 @@ class Repairer:
     ) -> None:
         """All of it, each before what depends on it, so that a second run finds nothing more."""
         self.complete_changes(now)
+        self._schedules.repair(now, self._disk_time())
         self.declare_dead_workers(now, missing_after)
         self.sweep_dead_workers(now, backoff)
         self.remove_expired(now)
