@@ -22,7 +22,9 @@ CATCH_UP: Final = ("none", "latest", "all")
 OVERLAP: Final = ("allow", "skip")
 _MOST_JITTER: Final = 86400.0
 
-_KEPT: Final = ("id", "created", "paused", "last_job", "last_run", "last_occurrence", "staged")
+_KEPT: Final = (
+    "id", "created", "paused", "last_job", "last_run", "last_occurrence", "counted", "staged",
+)  # fmt: skip
 _ARGUMENTS: Final = ("name", "cron", "task", "args")
 _OPTIONS: Final = (
     "kwargs", "tz", "catch_up", "overlap", "jitter", "declared", "attempts", "expire", "lax",
@@ -47,6 +49,7 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "last_job": (int, type(None)),
     "last_run": _MAYBE,
     "last_occurrence": _MAYBE,
+    "counted": _MAYBE,
     "staged": (str, type(None)),
 }
 _FIELDS: Final = frozenset({*_ARGUMENTS, *_OPTIONS, *_KINDS})
@@ -144,6 +147,7 @@ def _checked(
         "last_job": None,
         "last_run": None,
         "last_occurrence": None,
+        "counted": None,
         "staged": None,
     }
 
@@ -154,6 +158,10 @@ def check_name(name: object) -> str:
         raise InvalidType(f"a schedule's name must be a string, not {name!r:.40}")
     if not name or "\0" in name:
         raise InvalidValue("a schedule must have a name: an empty string or a NUL names nothing")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InvalidValue("a lone surrogate is no text, and no name of a schedule") from None
     return name
 
 
@@ -192,16 +200,29 @@ def fire(
     """
     if not is_due(record, now):
         return None
-    missed = _missed(record, now)
-    latest = missed[-1]
+    if record["catch_up"] == "all" and record["overlap"] == "allow":
+        return _make_up(record, now)
+    latest = _latest(record, now)
     if record["overlap"] == "skip" and is_running():
         return _skip(record, latest)
     if record["catch_up"] == "all":
-        following = missed[1] if len(missed) > 1 else _following(record, latest)
-        return _fired(record, missed[0], following, now)
+        return _make_up(record, now)
     if record["catch_up"] == "none" and now - _due(record, latest) > interval:
         return _skip(record, latest)
-    return _fired(record, latest, _following(record, latest), now)
+    return _fired(record, latest, now)
+
+
+def _make_up(record: Record, now: float) -> Firing:
+    """The first occurrence that is due; the first of the latest ones if there are too many."""
+    from spoolq.cron import latest_times
+
+    occurrence: float = record["occurrence"]
+    if record["counted"] is None or occurrence > record["counted"]:
+        most = MOST_AT_ONCE
+        found = latest_times(record["cron"], occurrence, now, record["tz"], most=most)
+        occurrence = found[0] if len(found) == most else occurrence
+        record = {**record, "counted": now}  # what is left of these is not counted again
+    return _fired(record, occurrence, now)
 
 
 def job_of(record: Record, now: float) -> Record:
@@ -247,20 +268,20 @@ def info(record: Record) -> ScheduleInfo:
     return ScheduleInfo(**{key: value for key, value in record.items() if key in _SHOWN})
 
 
-def _missed(record: Record, now: float) -> list[float]:
-    """The occurrences that are due, the latest ones if there are too many; at least one."""
+def _latest(record: Record, now: float) -> float:
+    """The latest occurrence that is due."""
     from spoolq.cron import latest_times
 
-    first, jitter = record["occurrence"], record["jitter"]
-    most = MOST_AT_ONCE if record["catch_up"] == "all" else 1
-    found = latest_times(record["cron"], first, now, record["tz"], most=most + int(jitter // 60))
-    return [first, *(at for at in found if _due(record, at) <= now)][-most:]
+    first: float = record["occurrence"]
+    # Only with a jitter the last one before now may not be due yet.
+    most = 1 + int(record["jitter"] // 60)
+    found = latest_times(record["cron"], first, now, record["tz"], most=most)
+    return [first, *(at for at in found if _due(record, at) <= now)][-1]
 
 
-def _fired(record: Record, occurrence: float, following: float | None, now: float) -> Firing:
-    return Firing(
-        _to({**record, "last_run": now, "last_occurrence": occurrence}, following), occurrence
-    )
+def _fired(record: Record, occurrence: float, now: float) -> Firing:
+    after = {**record, "last_run": now, "last_occurrence": occurrence}
+    return Firing(_to(after, _following(record, occurrence)), occurrence)
 
 
 def _skip(record: Record, latest: float) -> Firing:

@@ -14,7 +14,7 @@ from spoolq.backend import Backend, Finished
 from spoolq.clock import Clock, SystemClock
 from spoolq.errors import InvalidType, InvalidValue, JobCorrupt, NotASpool, SpoolUnavailable
 from spoolq.files import layout as roots
-from spoolq.files import names
+from spoolq.files import names, records
 from spoolq.files.catalog import Catalog, Found
 from spoolq.files.census import Census
 from spoolq.files.claims import Claimer, Due
@@ -721,7 +721,9 @@ class FileBackend(Backend):
     ) -> int:
         with self._lock:
             now = self._now()
-            new = new_schedule(name, cron, task, args, now, **options)
+            made = new_schedule(name, cron, task, args, now, **options)
+            # As it will be read: tuples are lists, and the caller's objects stay his.
+            new: Record = records.parse(records.encode_json(made, "schedule"))
 
             def put(old: Record | None) -> Record:
                 return new if old is None else replaced(old, new, now)

@@ -197,16 +197,18 @@ def test_leading_zeros_are_plain_decimals() -> None:
 
 
 @pytest.mark.minion(254, 256)
-@pytest.mark.parametrize("field", ["??", "?", "#", "1#2", "1.5", "+5", "-5", "5-", "1-2-3", "٣", "²"])
+@pytest.mark.parametrize(
+    "field", ["??", "?", "#", "1#2", "1.5", "+5", "-5", "5-", "1-2-3", "٣", "²"]
+)
 def test_garbage_is_refused(field: str) -> None:
-    with pytest.raises(InvalidValue, match="^Invalid minute field"):
+    with pytest.raises(InvalidValue, match=r"^Invalid minute field"):
         parse(f"{field} * * * *")
 
 
 @pytest.mark.minion(254)
 @pytest.mark.parametrize("expression", ["L * * * *", "* L * * *", "* * * L *", "* * L-3 * *"])
 def test_the_last_one_is_known_of_days_only(expression: str) -> None:
-    with pytest.raises(InvalidValue, match="^Invalid"):
+    with pytest.raises(InvalidValue, match=r"^Invalid"):
         parse(expression)
 
 
@@ -214,14 +216,14 @@ def test_the_last_one_is_known_of_days_only(expression: str) -> None:
 def test_a_lone_comma_is_an_empty_field_that_never_matches() -> None:
     assert parse(", * * * *")
 
-    with pytest.raises(InvalidValue, match="^No matching time found for cron expression"):
+    with pytest.raises(InvalidValue, match=r"^No matching time found for cron expression"):
         next_time(", * * * *", 0)
 
 
 @pytest.mark.minion(255)
 @pytest.mark.parametrize("field", ["1,,2", ",*", ",1"])
 def test_an_empty_part_of_a_list_is_refused(field: str) -> None:
-    with pytest.raises(InvalidValue, match='^Invalid minute field ""$'):
+    with pytest.raises(InvalidValue, match=r'^Invalid minute field ""$'):
         parse(f"{field} * * * *")
 
 
@@ -308,7 +310,7 @@ def test_a_leap_day_is_waited_for() -> None:
     ],
 )
 def test_the_search_is_given_up_after_five_years(expression: str, after: str) -> None:
-    with pytest.raises(InvalidValue, match="^No matching time found for cron expression"):
+    with pytest.raises(InvalidValue, match=r"^No matching time found for cron expression"):
         next_time(expression, seconds(after))
 
 

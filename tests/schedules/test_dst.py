@@ -112,7 +112,10 @@ def local(text: str, tz: str, fold: int = 0) -> float:
 
 
 def test_a_fixed_time_in_a_gap_fires_once_at_its_end() -> None:
-    before, end = local("2026-03-29 01:59", "Europe/Berlin"), local("2026-03-29 03:00", "Europe/Berlin")
+    before, end = (
+        local("2026-03-29 01:59", "Europe/Berlin"),
+        local("2026-03-29 03:00", "Europe/Berlin"),
+    )
 
     found = list(times("15,30,45 2 * * *", before, before + 86400, "Europe/Berlin"))
 
@@ -129,7 +132,10 @@ def test_a_fixed_time_in_an_hour_that_comes_twice_fires_the_first_time() -> None
 
 
 def test_a_schedule_that_begins_with_a_star_fires_in_both_hours_and_not_for_a_gap() -> None:
-    autumn, spring = local("2026-10-25 01:59", "Europe/Berlin"), local("2026-03-29 01:59", "Europe/Berlin")
+    autumn, spring = (
+        local("2026-10-25 01:59", "Europe/Berlin"),
+        local("2026-03-29 01:59", "Europe/Berlin"),
+    )
 
     twice = list(times("30 * * * *", autumn, autumn + 3 * 3600, "Europe/Berlin"))
     skipped = list(times("*/30 2 * * *", spring, spring + 3 * 3600, "Europe/Berlin"))
