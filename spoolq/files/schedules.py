@@ -244,7 +244,8 @@ class Schedules:
             with suppress(Denied):
                 version = self._newest(directory)
                 if version is None:
-                    self._clear(directory)
+                    if not self._clear(directory):
+                        self._fs.rmdir(directory)  # whoever cleared it has died before this
                     continue
                 self._complete(version)
                 self._sweep(version)
@@ -260,8 +261,9 @@ class Schedules:
         )
         return any(at is not None and at < disk_now - _LEFTOVER for at in times)
 
-    def recover_from_power_loss(self) -> None:
-        """Before anybody else uses the spool after a boot."""
+    def recover_from_power_loss(self) -> int:
+        """Before anybody else uses the spool after a boot; the highest id of a job here."""
+        highest, last = 0, 0
         for directory in self._directories():
             states = [
                 (number, tag)
@@ -272,12 +274,19 @@ class Schedules:
                 # A file system that may lose half of a rename has lost `at`.
                 self._fs.mark(f"{directory}/at.{max(states)[1]}")
             version = self._newest(directory)
-            staged = version and version.record and version.record["staged"]
-            if version and staged and self._catalog.find(names.job_id(staged)) is not None:
+            record = version.record if version else None
+            if version is None or record is None:
+                continue
+            highest, last = max(highest, record["last_job"] or 0), max(last, record["id"])
+            staged = record["staged"]
+            if staged and self._catalog.find(names.job_id(staged)) is not None:
                 # It was moved, has gone on and was synced there; only its old name came back.
                 self._fs.unlink(f"{directory}/job.{version.tag}")
-            elif version:
+            else:
                 self._complete(version)
+        if last and not self._fs.ordered:
+            self._counter.skip_lost(last)
+        return highest
 
     # -- the chain -------------------------------------------------------------------------------
 
@@ -364,13 +373,17 @@ class Schedules:
         if version.record is None or not file or version.tag in self._published:
             return
         source = f"{version.directory}/job.{version.tag}"
-        if not self._fs.local or self._fs.has(source):
-            self._publish(source, file, version.record)
+        if not self._fs.local:
+            self._fs.touch_directory(version.directory)
+        listed = self._fs.has(source)
+        # Where a listing may be old only the rename itself knows.
+        if listed or not self._fs.local:
+            self._publish(source, file, version.record, is_new=listed)
         if len(self._published) > 1000:
             self._published.clear()
         self._published.add(version.tag)
 
-    def _publish(self, source: str, file: str, record: Record) -> None:
+    def _publish(self, source: str, file: str, record: Record, *, is_new: bool) -> None:
         fs, place, block = self._fs, _place(record), names.block_of(names.job_id(file))
         while True:
             bucket = self._places.made(place, block) or self._places.make(place, block)
@@ -384,7 +397,7 @@ class Schedules:
         fs.sync_directory(bucket)
         if not fs.ordered:
             fs.sync_directory(source.rpartition("/")[0])
-        if moved:
+        if moved and is_new:
             # Its id was taken a while ago: it may come before what claimers have listed.
             self._publisher.bump(place.queue)
 

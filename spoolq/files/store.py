@@ -196,7 +196,7 @@ class FileBackend(Backend):
                 return  # RACE: another first opener has done it
             roots.complete(fs)  # a directory in which nothing ever was may be gone
             highest = self._repairer.recover_from_power_loss(self._now())
-            self._schedules.recover_from_power_loss()
+            highest = max(highest, self._schedules.recover_from_power_loss())
             if not fs.ordered:
                 self._jobs.skip_lost(highest)
             # CRASH: dying before this has the next opener do it again, which changes nothing.
