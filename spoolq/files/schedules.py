@@ -112,8 +112,7 @@ class Schedules:
             stored = record["id"]
             return None if record == old else Next(record)
 
-        if self._swap(self._directory(name), make, now):
-            self._tell()
+        self._settle(self._directory(name), make, now)
         return stored
 
     def alter(self, name: str, change: Callable[[Record], Record], now: float) -> bool:
@@ -126,9 +125,21 @@ class Schedules:
             record = None if old is None else change(old)
             return None if record is None or record == old else Next(record)
 
-        if self._swap(self._directory(name), make, now):
-            self._tell()
+        self._settle(self._directory(name), make, now)
         return there
+
+    def _settle(self, directory: str, make: Change, now: float) -> None:
+        """Change a schedule, or make sure that what it is already survives power loss."""
+        if self._swap(directory, make, now):
+            self._tell()
+        else:
+            # SYNC: whoever stored it may have died before that.
+            self._sync(directory)
+
+    def _sync(self, directory: str) -> None:
+        self._fs.sync_directory(directory)
+        if not self._fs.ordered:
+            self._fs.sync_directory(self._layout.schedules)  # its beginner may have died, too
 
     def remove(self, name: str) -> bool:
         """Remove a schedule; False when there is none. Survives power loss after return."""
@@ -327,7 +338,7 @@ class Schedules:
                 fs.unlink(staged)
             return False
         # SYNC: nobody may see the job that could be lost again, and be made once more.
-        fs.sync_directory(directory)
+        self._sync(directory)
         self._remember(after)
         # CRASH: dying here leaves a job that whoever comes next puts in its place.
         self._complete(after)

@@ -36,7 +36,7 @@ def fired(backend: Backend, **options: Any) -> list[int]:
     """The jobs of one dispatch."""
     jobs = [entry["job"] for entry in backend.dispatch_schedules(**options)]
     assert all(isinstance(job, int) for job in jobs)
-    return jobs  # type: ignore[return-value]
+    return jobs
 
 
 # -- storing -------------------------------------------------------------------------------------
