@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from spoolq.errors import InvalidType, InvalidValue
-from spoolq.schedules import OPTIONS, unchanged
+from spoolq.schedules import OPTIONS, new_schedule, unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,6 +93,18 @@ def vanished_from_settings(
 ) -> list[ScheduleInfo]:
     """Schedules that `spoolq.toml` declared and declares no more."""
     return [info for info in infos if info.declared == IN_SETTINGS and info.name not in tables]
+
+
+def wrong_tables(tables: Mapping[str, Any], now: float) -> list[str]:
+    """What is wrong with the declarations in `spoolq.toml`."""
+    problems = []
+    for name, table in tables.items():
+        try:
+            item = from_table(name, table)
+            new_schedule(name, item.cron, item.task, item.args, now, **item.options)
+        except (InvalidType, InvalidValue) as error:
+            problems.append(f"the schedule {name!r}: {error}")
+    return problems
 
 
 def from_table(name: str, table: Mapping[str, Any]) -> Declaration:

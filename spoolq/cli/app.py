@@ -27,6 +27,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "counting": ("stats", "workers", "ps"),
     "steering": ("retry", "remove", "rm", "kill", "note", "clean"),
     "locking": ("lock", "unlock", "locks"),
+    "scheduling": ("schedule",),
     "examining": ("doctor",),
     "installing": ("install",),
 }

@@ -30,7 +30,7 @@ from spoolq.files.places import Place, Places
 from spoolq.files.publish import Publisher
 from spoolq.files.registry import Registry
 from spoolq.files.repair import Repairer
-from spoolq.files.schedules import Schedules
+from spoolq.files.schedules import Broken, Schedules
 from spoolq.files.settle import Claim, Outcome, Settler, as_active
 from spoolq.files.tokens import Token, Tokens
 from spoolq.model import JSON, STATES, Claimed, JobInfo, Page, State
@@ -777,6 +777,11 @@ class FileBackend(Backend):
         found.sort(key=lambda record: int(record["id"]), reverse=True)
         rows = [schedule_info(_copy(record)) for record in found[offset : offset + limit]]
         return Page("schedules", rows, lambda: len(found))
+
+    def broken_schedules(self) -> list[Broken]:
+        """Schedules that cannot be read: they neither fire nor are listed."""
+        with self._lock:
+            return list(self._schedules.broken())
 
     def until_dispatch(self) -> float | None:
         with self._lock:

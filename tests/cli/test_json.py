@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 
 from spoolq import Spool
+from spoolq.files.store import FileBackend
 from spoolq.why import CODES, VIEWS
 from tests.cli.conftest import Shell
 from tests.cli.scene import play
 from tests.cli.schema import DIRECTORY, problems, schema, undescribed
+from tests.support import FakeClock
 
 CALLS: dict[str, list[str]] = {
     "list": ["list"],
@@ -32,13 +35,20 @@ CALLS: dict[str, list[str]] = {
     "note": ["note", "2", "a=1"],
     "lock": ["lock", "--ttl", "9", "mine"],
     "unlock": ["unlock", "gpu"],
+    "schedule": ["schedule", "nightly"],
+    "schedules": ["schedule"],
+    "dispatched": ["schedule", "-d"],
 }
 
 
 @pytest.fixture
 def scene(shell: Shell) -> Shell:
     play(shell.root)
-    Spool(shell.root, durability="none").lock("gpu", 60)
+    spool = Spool(shell.root, durability="none")
+    spool.lock("gpu", 60)
+    spool.schedule("nightly", "0 3 * * *", "cleanup")
+    late = FakeClock(time.time() - 3600)
+    FileBackend(str(shell.root), clock=late, durability="none").schedule("busy", "* * * * *", "t")
     return shell
 
 
