@@ -282,8 +282,11 @@ class Engine:
     def _declare(self) -> None:
         if self._dispatches.interval > 0:
             declared = declare(self._backend, self._registry)
-            for line in (*declared.problems, *map(vanishing, declared.vanished)):
-                log.warning("%s", line)
+            for problem in declared.problems:
+                log.warning("%s", problem)
+            # Not from a cron line, which would send a mail a minute: `doctor` says it, too.
+            for info in declared.vanished:
+                log.log(logging.INFO if self._terms.burst else logging.WARNING, vanishing(info))
 
     # -- heartbeat -------------------------------------------------------------------------------
 

@@ -170,7 +170,7 @@ def test_process_dispatches_what_is_due_and_performs_it(shell: Shell) -> None:
     ]
 
 
-def test_process_says_which_declaration_has_vanished(shell: Shell) -> None:
+def test_doctor_says_which_declaration_has_vanished(shell: Shell) -> None:
     settings = shell.root / "spoolq.toml"
     Spool(shell.root, durability="none")
     settings.write_text('[schedules.nightly]\ncron = "@daily"\ntask = "t"\n')
@@ -178,8 +178,8 @@ def test_process_says_which_declaration_has_vanished(shell: Shell) -> None:
     assert shell.json("schedule", "nightly")["declared"] == "spoolq.toml"
 
     settings.write_text("")
-    told = shell.run("process").err + shell.run("doctor").out
-    assert told.count("'nightly' is no longer declared in spoolq.toml") == 2
+    assert shell.run("process").err == ""  # cron would send a mail a minute
+    assert "'nightly' is no longer declared in spoolq.toml" in shell.run("doctor").out
 
 
 def test_a_declaration_that_is_wrong_is_told_and_stops_nothing(shell: Shell) -> None:
