@@ -24,7 +24,7 @@ from spoolq.files.store import FileBackend
 from spoolq.lookup import find, workers
 from spoolq.model import JobInfo, ScheduleInfo
 from spoolq.runners.account import job_account
-from spoolq.runners.executable import check_executable
+from spoolq.runners.trust import check_executable
 from spoolq.selection import Selection
 from spoolq.why import age, live_workers, serves
 

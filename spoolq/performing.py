@@ -99,7 +99,7 @@ class Performers:
                 self._registry.root,
                 settings,
                 zygote.marks,
-                self._sweep,
+                self._zygote,
                 zygote.cgroups,
                 self._clock,
             )
@@ -108,9 +108,6 @@ class Performers:
         jobs, memory = self._limits[name]
         options = {"jobs": jobs, "memory": memory}
         return Pool(zygote, "jobs", options, claim=claim_of, cap=self._cap, clock=self._clock)
-
-    def _sweep(self, marks: list[int]) -> None:
-        self._zygote.sweep(marks)
 
     def _cap(self, job: Job) -> Cap | None:
         root = self._registry.root

@@ -25,7 +25,7 @@ NOT_APPLICABLE: Final[dict[int, str]] = {
     181: "when an expired hold is deleted cannot be seen from outside; 180 says what can",
     184: "about tables of PostgreSQL",
     404: PERL_LOOP,
-    285: "each schedule fires in one step by itself: docs/decisions/0014",
+    285: "each schedule fires in one step by itself: docs/decisions/0015",
 }
 
 

@@ -25,13 +25,17 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "looking": ("logs", "result"),
     "waiting": ("wait",),
     "counting": ("stats", "workers", "ps"),
-    "steering": ("retry", "remove", "rm", "kill", "note", "clean"),
+    "steering": ("retry", "hold", "release", "remove", "rm", "kill", "note", "clean"),
+    "editing": ("edit",),
+    "queueing": ("queue",),
     "locking": ("lock", "unlock", "locks"),
     "scheduling": ("schedule",),
     "examining": ("doctor",),
     "installing": ("install",),
 }
-_LONG: Final = frozenset({"performing", "working", "waiting", "looking", "locking", "enqueueing"})
+_LONG: Final = frozenset(
+    {"editing", "performing", "working", "waiting", "looking", "locking", "enqueueing"}
+)
 _WITH_VALUE: Final = ("--root", "--durability")
 
 

@@ -22,7 +22,7 @@ from spoolq.why import age, live_workers, serves, slots
 RECENT: Final = 500  # jobs whose ends are looked at for a rate
 WINDOW: Final = 600.0  # seconds that a rate looks back
 _BARS: Final = "▁▂▃▄▅▆▇█"
-_COUNTS: Final = ("ready", "delayed", "blocked", "active", "failed")
+_COUNTS: Final = ("ready", "delayed", "blocked", "held", "active", "failed")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -139,6 +139,7 @@ class Overview:
             Column("READY", right=True),
             Column("DELAYED", right=True, rank=2, empty=("",)),
             Column("BLOCKED", right=True, rank=3, empty=("",)),
+            Column("HELD", right=True, rank=3, empty=("0", "")),
             Column("ACTIVE", right=True),
             Column("FAILED", right=True, rank=1, empty=("",)),
             Column("OLDEST", right=True, rank=4),

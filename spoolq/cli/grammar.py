@@ -62,6 +62,7 @@ _JOB: Final = (
     Option("after", ("--after", "--parent", "-P"), "ID…", "Once these have finished.", "list"),
     Option("after_any", ("--after-any",), "ID…", "Once these have ended, failed or not.", "list"),
     Option("lax", ("--lax", "-x"), help="A failed one counts as finished.", kind="switch"),
+    Option("hold", ("--hold",), help="Not before somebody releases it.", kind="flag"),
     Option("notes", ("--notes", "-n"), "KEY=JSON", "Or a JSON object. Repeatable.", "list"),
     Option("follow", ("--follow", "-f"), help="Show its output; exit with its code.", kind="flag"),
     Option("wait", ("--wait", "-W"), help="Wait for it; exit with its code.", kind="flag"),

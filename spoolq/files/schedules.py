@@ -19,7 +19,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
-from spoolq.errors import InvalidType, InvalidValue, JobCorrupt, SpoolUnavailable
+from spoolq.errors import (
+    InvalidType,
+    InvalidValue,
+    JobCorrupt,
+    QueueClosed,
+    QueueFull,
+    SpoolUnavailable,
+)
 from spoolq.files import names, records
 from spoolq.files.catalog import Catalog
 from spoolq.files.counters import Counter
@@ -174,6 +181,8 @@ class Schedules:
                 while entry := self._fire(version.directory, now, interval):
                     if entry[2]:
                         fired.append(entry)
+            except (QueueClosed, QueueFull):
+                self._refused.add(version.tag)  # it stays due
             except (InvalidValue, Denied) as error:
                 self._refused.add(version.tag)
                 report(f"a schedule cannot be dispatched here: {error} ({version.directory})")
@@ -195,6 +204,7 @@ class Schedules:
             if firing.occurrence is None:
                 entry = (old["id"], old["name"], 0)
                 return Next(firing.after)
+            self._publisher.admits(old["queue"])
             id_ = id_ or self._jobs.take()
             entry = (old["id"], old["name"], id_)
             return Next({**firing.after, "last_job": id_}, {**job_of(old, now), "id": id_})

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 from spoolq.runners import Outcome, describe, died
 from spoolq.runners.marks import kill_children, reap, set_mark
 from spoolq.runners.output import Output, flush
+from spoolq.runners.waiting import wait_readable
 
 if TYPE_CHECKING:
     from spoolq.model import JSON
@@ -48,7 +49,15 @@ class Limits:
 
     def worn(self, performed: int) -> bool:
         """Whether it is time to leave."""
-        return performed >= self.jobs or (self.memory is not None and memory() > self.memory)
+        if performed >= self.jobs:
+            return True
+        # The peak is known for a system call; what it uses now costs ten times as much.
+        return self.memory is not None and peak() > self.memory and memory() > self.memory
+
+
+def peak() -> int:
+    """The largest resident memory that this process has had, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def memory() -> int:
@@ -58,6 +67,8 @@ def memory() -> int:
 
 
 # -- becoming one --------------------------------------------------------------------------------
+
+KEEP: Final = 0.01  # seconds that an empty log waits for the next job
 
 _DEFAULT: Final = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 _IGNORED: Final = (signal.SIGUSR1, signal.SIGUSR2)
@@ -123,7 +134,7 @@ class Child:
         """Perform jobs until there is a reason to leave."""
         status = 1
         try:
-            while (received := self._wire.receive()) is not None:
+            while (received := self._next()) is not None:
                 worn = self._obey(received[0])
                 if worn:
                     break
@@ -131,7 +142,14 @@ class Child:
         except BaseException:  # noqa: BLE001  # nothing may return into the zygote's frames
             traceback.print_exc()
         finally:
+            with suppress(BaseException):
+                self._output.discard()
             leave(status)
+
+    def _next(self) -> tuple[Message, list[int]] | None:
+        if self._output.waits and not wait_readable(self._wire.fileno(), KEEP):
+            self._output.discard()
+        return self._wire.receive()
 
     def _obey(self, message: Message) -> bool:
         word, serial, *rest = message
@@ -151,17 +169,22 @@ class Child:
             self._output.begin(claim["id"], claim["retries"])
         except OSError as error:
             return not_started(error)
+        ended_well = False
         try:
             os.environ.update(given(claim, self._root))
-            return self._perform(claim, lambda: self._wire.send(["settled", serial]))
+            outcome = self._perform(claim, lambda: self._wire.send(["settled", serial]))
+            # Only then it is certain that the same attempt is never made again.
+            ended_well = outcome.ok and not outcome.settled
         except SystemExit as stop:
             return left_with(exit_status(stop.code))
         except BaseException as error:  # noqa: BLE001  # whatever a task raises is its failure
             return Outcome(False, describe(error))
+        else:
+            return outcome
         finally:
             if self._limits.jobs > 1:
                 reset_signals()
-            self._output.end()
+            self._output.end(keep=ended_well and self._limits.jobs > 1)
 
 
 def answer(wire: Wire, serial: int, outcome: Outcome, *, worn: bool) -> None:

@@ -23,13 +23,12 @@ from __future__ import annotations
 import errno
 import json
 import os
-import stat
 import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from spoolq.clock import Clock, SystemClock
 from spoolq.errors import SpoolError, UnsafeFile
@@ -40,22 +39,23 @@ from spoolq.runners.account import Account, job_account
 from spoolq.runners.cgroup import Cgroup, Cgroups
 from spoolq.runners.marks import Marks, set_mark
 from spoolq.runners.names import EXEC, find_executable
-from spoolq.runners.program import NotStarted, ProgramRun, Scratch
+from spoolq.runners.program import NotStarted, ProgramRun, Scratch, Sweep
+from spoolq.runners.shelf import Shelf
+from spoolq.runners.trust import Targets, check_executable
 from spoolq.settings import Settings
 
 ACCOUNT: Final = 10.0  # seconds that the user programs run as is remembered
 
 SWEEP: Final = 0.1  # seconds between two sweeps behind programs that ended well
-TARGET: Final = 1.0  # seconds that the target of a link is remembered
-TARGETS: Final = 1000  # links that are remembered
+
+Environment = Mapping[bytes, bytes]
+"""Variables as the system has them."""
 
 _EXHAUSTED: Final = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # NOTIFY_URL: a crontab that sets it for notify.job is all that MiniQ asks for.
 INHERITED: Final = ("LANG", "LC_ALL", "TZ", "NOTIFY_URL")
-
-_OTHERS_WRITE: Final = 0o022
 
 
 def start_executable(
@@ -69,16 +69,19 @@ def start_executable(
     clock: Clock | None = None,
     account: Account | None = None,
     mark: int | None = None,
-    sweep: Callable[[int], None] | None = None,
+    sweep: Sweep | None = None,
     targets: Targets | None = None,
     cgroups: Cgroups | None = None,
+    shelf: Shelf | None = None,
+    environment: Environment | None = None,
 ) -> Run:
     """Start the program of one attempt in the spool at `root`.
 
     Never raises for what is wrong with the job or its program: such a run has failed already,
     with the reason as its outcome. `timeout` is in seconds, `worker` the id of the claim's holder.
     `account` is what `job_account` has said a moment ago, `targets` where links led to then;
-    `mark` and `sweep` see `ProgramRun`; `cgroups` makes a control group for it.
+    `mark` and `sweep` see `ProgramRun`; `cgroups` makes a control group for it; `shelf` has what
+    others have left untouched; `environment` is what `make_environment` has said a moment ago.
 
     Raises OSError when the system has no process, descriptor or memory left.
     """
@@ -88,10 +91,12 @@ def start_executable(
     scratch = group = None
     try:
         account = account or job_account(root)
-        command = _prepare(attempt, root, settings, account, targets or Targets())
-        scratch = Scratch(f"{attempt.id}.{attempt.retries}", account.switch)
+        environment = environment or make_environment(settings, account)
+        command = _prepare(attempt, root, settings, account, environment, targets or Targets())
+        number = f"{attempt.id}.{attempt.retries}"
+        scratch = (shelf.scratch if shelf else Scratch)(number, account.switch)
         given = _given(attempt, root, queue, worker, scratch)
-        log = open_log(root, attempt.id, attempt.retries)
+        log = (shelf.log if shelf else partial(open_log, root))(attempt.id, attempt.retries)
         group = None if cgroups is None else cgroups.make(mark)
         try:
             process = _spawn(command, given, scratch, account, log, mark, group)
@@ -128,20 +133,22 @@ class Executables:
         root: str,
         settings: Callable[[], Settings | None],
         marks: Marks,
-        sweep: Callable[[list[int]], None],
+        sweeper: Sweeper,
         cgroups: Cgroups,
         clock: Clock | None = None,
     ) -> None:
-        """For the spool at `root`; `settings` says what its settings are now, `sweep` kills what
-        carries one of these marks, `cgroups` makes a control group for each."""
+        """For the spool at `root`; `settings` says what its settings are now, `sweeper` kills what
+        carries a mark, `cgroups` makes a control group for each."""
         self._root = os.path.abspath(root)
         self._settings = settings
         self._marks = marks
-        self._sweep = sweep
+        self._sweeper = sweeper
         self._cgroups = cgroups
         self._clock = clock or SystemClock()
+        self._shelf = Shelf(self._root, self._clock)
         self._account: Account | None = None
         self._account_until = 0.0
+        self._environment: tuple[Settings, Account, Environment] | None = None
         self._targets = Targets(self._clock)
         self._runs: list[ProgramRun] = []
         self._ended: list[int] = []
@@ -153,19 +160,30 @@ class Executables:
 
     def start(self, attempt: Attempt) -> Run:
         """Start one. Raises OSError when the system has no process or descriptor left."""
+
+        def clean(mark: int, scratch: Scratch, empty: bool) -> None:
+            log = (attempt.id, attempt.retries) if empty else None
+            self._shelf.put(mark, scratch, log)
+            self._ended.append(mark)
+            self._sweep_some()
+
+        settings = self._settings() or Settings()
+        account = self._job_account()
         run = start_executable(
             attempt,
             root=self._root,
             queue=getattr(attempt, "queue", "default"),
             timeout=getattr(attempt, "timeout", None),
             worker=getattr(attempt, "worker", None),
-            settings=self._settings(),
+            settings=settings,
             clock=self._clock,
-            account=self._job_account(),
+            account=account,
+            environment=None if account is None else self._make_environment(settings, account),
             mark=self._marks.take(),
-            sweep=self._has_ended,
+            sweep=clean,
             targets=self._targets,
             cgroups=self._cgroups,
+            shelf=self._shelf,
         )
         if isinstance(run, ProgramRun):
             self._runs.append(run)
@@ -182,6 +200,12 @@ class Executables:
             self._account_until = now + ACCOUNT
         return self._account
 
+    def _make_environment(self, settings: Settings, account: Account) -> Environment:
+        known = self._environment
+        if known is None or known[0] is not settings or known[1] is not account:
+            self._environment = known = settings, account, make_environment(settings, account)
+        return known[2]
+
     def tend(self) -> None:
         """Cut logs that are too long; have what programs have left behind killed."""
         if self._runs:
@@ -189,22 +213,30 @@ class Executables:
             for run in self._runs:
                 run.tend()
         self._sweep_some()
-
-    def _has_ended(self, mark: int) -> None:
-        """A program ended well; what it has left behind is killed soon."""
-        self._ended.append(mark)
-        self._sweep_some()
+        self._shelf.tend()
 
     def _sweep_some(self) -> None:
         """Of many programs a second the marks are told together: a message wakes the zygote."""
         now = self._clock.elapsed()
         if self._ended and now >= self._sweep_at:
             self._sweep_at = now + SWEEP
-            self._sweep(self._ended[:])
+            self._shelf.swept(self._sweeper.swept())
+            self._sweeper.sweep(self._ended[:])
             self._ended.clear()
 
     def close(self) -> None:
         """Nothing waits for work."""
+        self._shelf.clear()
+
+
+class Sweeper(Protocol):
+    """Kills what programs have left running: the zygote."""
+
+    def sweep(self, marks: list[int]) -> None:
+        """Soon kill what carries one of these marks."""
+
+    def swept(self) -> list[int]:
+        """The marks told since the last call that nothing carries any more."""
 
 
 # -- what ----------------------------------------------------------------------------------------
@@ -213,13 +245,18 @@ class Executables:
 @dataclass(frozen=True)
 class _Command:
     argv: list[bytes]
-    env: dict[bytes, bytes]
+    env: Environment
     cwd: str | None
     umask: int
 
 
 def _prepare(
-    attempt: Attempt, root: str, settings: Settings, account: Account, targets: Targets
+    attempt: Attempt,
+    root: str,
+    settings: Settings,
+    account: Account,
+    environment: Environment,
+    targets: Targets,
 ) -> _Command:
     if attempt.task == EXEC:
         return _command_line(attempt, settings)
@@ -231,7 +268,7 @@ def _prepare(
     if attempt.kwargs:
         raise ValueError("an executable takes no keyword arguments")
     argv = [os.fsencode(path), *(argument(value) for value in attempt.args)]
-    return _Command(argv, _environment(settings, account), None, 0o077)
+    return _Command(argv, environment, None, 0o077)
 
 
 def _command_line(attempt: Attempt, settings: Settings) -> _Command:
@@ -266,93 +303,11 @@ def argument(value: JSON) -> bytes:
     return encoded
 
 
-def check_executable(
-    root: str, path: str, trusted: set[int], targets: Targets | None = None
-) -> None:
-    """Refuse an executable that anybody but the `trusted` users could have written.
-
-    The rule of sshd: the file, and every directory that leads to it from `jobs/` on (for a link
-    also those above its target), is owned by one of them and not writable by group or others. A
-    sticky directory above a link's target is let pass: there nobody replaces another's file.
-
-    Raises UnsafeFile, or OSError where the file is missing, empty or not executable.
-    """
-    jobs = f"{root}/jobs"
-    _check_owner(jobs, os.lstat(jobs), trusted)
-    _check_mode(jobs, os.stat(jobs))
-    own = os.lstat(path)
-    _check_owner(path, own, trusted)
-    if stat.S_ISLNK(own.st_mode):
-        path = (targets or Targets()).find(path, own, jobs, trusted)
-        own = os.stat(path)
-        _check_owner(path, own, trusted)
-    _check_mode(path, own)
-    if not stat.S_ISREG(own.st_mode):
-        raise UnsafeFile(f"{path} is no regular file")
-    if not own.st_mode & 0o111:
-        raise PermissionError(f"{path} is not executable: chmod +x it")
-    if own.st_size == 0:
-        raise OSError(f"{path} is empty")
-
-
-class Targets:
-    """Where links in `jobs/` lead to, with the directories on the way checked.
-
-    Remembered for a moment: each of them costs a system call at every start. Who may not write
-    now could not a second ago, unless one of the trusted has just shut the door.
-    """
-
-    def __init__(self, clock: Clock | None = None) -> None:
-        self._clock = clock or SystemClock()
-        self._known: dict[tuple[str, int, int], tuple[float, str]] = {}
-
-    def find(self, path: str, own: os.stat_result, jobs: str, trusted: set[int]) -> str:
-        """The target of the link `path`, whose status is `own`. Raises UnsafeFile, OSError."""
-        key, now = (path, own.st_ino, own.st_ctime_ns), self._clock.elapsed()
-        until, target = self._known.get(key, (0.0, ""))
-        if now >= until:
-            target = _checked_target(path, jobs, trusted)
-            if len(self._known) >= TARGETS:
-                self._known.clear()
-            self._known[key] = (now + TARGET, target)
-        return target
-
-
-def _checked_target(path: str, jobs: str, trusted: set[int]) -> str:
-    target = os.path.realpath(path, strict=True)
-    inside = os.path.realpath(jobs)
-    parent = os.path.dirname(target)
-    while parent != inside:
-        status = os.stat(parent)
-        _check_owner(parent, status, trusted)
-        if not status.st_mode & stat.S_ISVTX:
-            _check_mode(parent, status)
-        if parent == "/":
-            break
-        parent = os.path.dirname(parent)
-    return target
-
-
-def _check_owner(path: str, status: os.stat_result, trusted: set[int]) -> None:
-    if status.st_uid not in trusted:
-        raise UnsafeFile(
-            f"{path} belongs to uid {status.st_uid}, who is neither root nor the spool's owner: "
-            "it was not run"
-        )
-
-
-def _check_mode(path: str, status: os.stat_result) -> None:
-    if status.st_mode & _OTHERS_WRITE:
-        raise UnsafeFile(
-            f"{path} can be written by group or others (mode {stat.S_IMODE(status.st_mode):04o}): "
-            f"it was not run; chmod go-w {path}"
-        )
-
-
 # -- with what -----------------------------------------------------------------------------------
 
 
-def _environment(settings: Settings, account: Account) -> dict[bytes, bytes]:
+def make_environment(settings: Settings, account: Account) -> Environment:
+    """What every program finds that is run as this user."""
     env = {
         b"PATH": PATH.encode(),
         b"LANG": b"C.UTF-8",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import Final
 
 EXEC: Final = "exec"
@@ -14,10 +15,18 @@ def find_executable(root: str, task: str) -> str | None:
     if not task or "/" in task or "\0" in task or task.startswith("."):
         return None
     for path in (f"{root}/jobs/{task}.job", f"{root}/jobs/{task}"):
-        # A link to nothing counts: its job fails and says so, instead of waiting in silence.
-        if os.path.lexists(path) and not os.path.isdir(path):
+        if _is_program(path):
             return path
     return None
+
+
+def _is_program(path: str) -> bool:
+    try:
+        mode = os.lstat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    # A link to nothing counts: its job fails and says so, instead of waiting in silence.
+    return not (os.path.isdir(path) if stat.S_ISLNK(mode) else stat.S_ISDIR(mode))
 
 
 def executable_tasks(root: str) -> set[str]:

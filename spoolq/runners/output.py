@@ -15,7 +15,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
-from spoolq.logs import log_path, open_log
+from spoolq.logs import log_path, open_log, pass_on_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,34 +81,81 @@ class _ToStderr(logging.StreamHandler[Any]):
 
 
 class Output:
-    """The log of the attempt that this process performs; without a root there is none."""
+    """The log of the attempt that this process performs; without a root there is none.
+
+    A log with nothing in it is not kept. But it need not be deleted to be made again in the next
+    moment: it may wait, open, to become the log of the next attempt.
+    """
 
     def __init__(self, root: str | None) -> None:
         self._root = root
         self._null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        self._path = ""
+        self._attempt: tuple[int, int] | None = None
+        self._inode: tuple[int, int] | None = None
+        self.waits = False
+        """Whether an empty log is kept for the next attempt."""
 
     def begin(self, id: int, retries: int) -> None:
         """From here on both streams go into this attempt's log. Raises OSError."""
         if self._root is None:
             return
-        log = open_log(self._root, id, retries)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        os.close(log)
-        self._path = log_path(self._root, id, retries)
+        attempt = (id, retries)
+        if not self._take_over(self._root, attempt):
+            log = open_log(self._root, *attempt)
+            self._inode = _inode(log)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            os.close(log)
+        self._attempt = attempt
 
-    def end(self) -> None:
-        """The attempt is over. A log with nothing in it is not kept."""
+    def _take_over(self, root: str, attempt: tuple[int, int]) -> bool:
+        if not self.waits or self._attempt is None:
+            return False
+        # What the last attempt has left running had the file open until it was killed.
+        if self._is_untouched() and pass_on_log(root, self._attempt, attempt):
+            self.waits = False
+            return True
+        self.discard()
+        return False
+
+    def end(self, *, keep: bool = False) -> None:
+        """The attempt is over; an empty log waits for the next one if it is to be kept.
+
+        Keep it only where no other process can be given the same attempt again, which would find
+        this log, and where what the attempt has left running is killed before the next one.
+        """
         flush()
-        if not self._path:
+        if self._attempt is None:
             return
+        if keep and self._is_untouched():
+            self.waits = True
+        else:
+            self.discard()
+
+    def _is_untouched(self) -> bool:
+        try:
+            out, err = os.fstat(1), os.fstat(2)
+        except OSError:
+            return False  # the task has closed it
+        same = (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino) == self._inode
+        return same and out.st_size == 0 and out.st_nlink == 1
+
+    def discard(self) -> None:
+        """Let go of the log, if there is one; an empty one is deleted."""
+        if self._attempt is None:
+            return
+        assert self._root is not None  # noqa: S101  # only then there is a log
         with suppress(OSError):  # the task may have closed it
             if os.fstat(1).st_size == 0:
-                os.unlink(self._path)
+                os.unlink(log_path(self._root, *self._attempt))
         os.dup2(self._null, 1)
         os.dup2(self._null, 2)
-        self._path = ""
+        self._attempt, self.waits = None, False
+
+
+def _inode(fd: int) -> tuple[int, int]:
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
 
 
 def flush() -> None:

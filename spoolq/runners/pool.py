@@ -191,7 +191,7 @@ class ChildRun:
     def end(self, outcome: Outcome) -> None:
         """The child has told, or has died."""
         if self._cap is not None:
-            self._cap.look(last=True)
+            self._cap.measure()
         if self._deadline.over and not outcome.settled:
             outcome = replace(outcome, ok=False, result=self._deadline.error(), final=False)
         self._outcome = outcome

@@ -28,6 +28,11 @@ MAX_RESULT: Final = 1024 * 1024  # bytes of a result; a larger one belongs into 
 TAIL: Final = 4096  # bytes of output kept in the error of a failed job
 
 
+Sweep = Callable[[int, "Scratch", bool], None]
+"""What is to be done behind a program that has ended by itself: kill what carries its mark, and
+remove its private directory. Also told is whether it went well and has left an empty log."""
+
+
 class Scratch:
     """The private directory of one attempt, in the temporary directory of this host.
 
@@ -37,13 +42,31 @@ class Scratch:
 
     def __init__(self, name: str, owner: tuple[int, int] | None = None) -> None:
         """Make it, for the user and group `owner` where that is not this process's own."""
-        place = f"{tempfile.gettempdir()}/spoolq-{name}-"
-        self.work = place + secrets.token_hex(8)
-        self.result = f"{place}{secrets.token_hex(8)}.result"
         self.owner: Final = os.geteuid() if owner is None else owner[0]
+        self.work, self.result = _paths(name)
         os.mkdir(self.work, 0o700)
         if owner is not None:
             os.chown(self.work, *owner)
+
+    def is_untouched(self) -> bool:
+        """Whether the program has left it as it was made."""
+        try:
+            status = os.lstat(self.work)
+            same = stat.S_ISDIR(status.st_mode) and status.st_mode & 0o7777 == 0o700
+            empty = not os.listdir(self.work) and not os.path.lexists(self.result)
+        except OSError:
+            return False
+        return same and empty and status.st_uid == self.owner
+
+    def pass_on(self, name: str) -> bool:
+        """Make it that of another attempt, of the same owner; False when it has to be removed."""
+        work, result = _paths(name)
+        try:
+            os.rename(self.work, work)
+        except OSError:
+            return False
+        self.work, self.result = work, result
+        return True
 
     def remove(self) -> None:
         """Remove it with everything in it; what resists is left to the host's own cleaning."""
@@ -64,6 +87,11 @@ class Scratch:
             shutil.rmtree(self.work, ignore_errors=True)
 
 
+def _paths(name: str) -> tuple[str, str]:
+    place = f"{tempfile.gettempdir()}/spoolq-{name}-"
+    return place + secrets.token_hex(8), f"{place}{secrets.token_hex(8)}.result"
+
+
 class ProgramRun:
     """A program that leads its own session and process group."""
 
@@ -74,7 +102,7 @@ class ProgramRun:
         read_tail: Callable[[int], bytes],
         *,
         mark: int,
-        sweep: Callable[[int], None] | None = None,
+        sweep: Sweep | None = None,
         group: Cgroup | None = None,
         cap: Cap | None = None,
         timeout: float | None = None,
@@ -82,9 +110,9 @@ class ProgramRun:
     ) -> None:
         """Watch `process`; `read_tail(size)` reads the end of its output.
 
-        What it has started carries `mark`. If it ends well that is left to `sweep`, which may take
-        its time; without one, and if it was killed, it is killed before the end is told. What is
-        in its `group` is killed in any case.
+        What it has started carries `mark`. If it ends by itself that is left to `sweep`, which may
+        take its time; without one, and if it was killed, it is killed before the end is told. What
+        is in its `group` is killed in any case.
         """
         self._process = process
         self._scratch = scratch
@@ -167,16 +195,17 @@ class ProgramRun:
         if self._pidfd is not None:
             os.close(self._pidfd)
             self._pidfd = None
-        if self._sweep is None or signal is not None or self._deadline.over:
+        swept = self._sweep is None or signal is not None or self._deadline.over
+        if swept:
             kill_marked(self._mark)
-        else:
-            self._sweep(self._mark)
-        if self._cap is not None:
-            self._cap.look(last=True)
+        size = None if self._cap is None else self._cap.measure()
         try:
             return self._judge(code, signal)
         finally:
-            self._scratch.remove()
+            if self._sweep is None or swept:
+                self._scratch.remove()
+            else:
+                self._sweep(self._mark, self._scratch, code == 0 and size == 0)
 
     def _judge(self, code: int | None, signal: int | None) -> Outcome:
         exit_status: dict[str, JSON] = {"code": code, "signal": signal, "reason": "exited"}

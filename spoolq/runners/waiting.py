@@ -55,11 +55,14 @@ def wait_for_run(
     return outcome
 
 
-def wait_readable(fd: int | None, timeout: float) -> None:
-    """Return when this descriptor is readable, or after `timeout` seconds; None is never."""
+def wait_readable(fd: int | None, timeout: float) -> bool:
+    """Return when this descriptor is readable, or after `timeout` seconds, and whether it is.
+
+    None is never.
+    """
     if fd is None:
         SystemClock().sleep(max(0.0, min(timeout, _BLIND_PAUSE)))
-        return
+        return False
     poll = select.poll()
     poll.register(fd, select.POLLIN)
-    poll.poll(max(0.0, timeout) * 1000)
+    return bool(poll.poll(max(0.0, timeout) * 1000))

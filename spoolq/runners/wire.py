@@ -4,6 +4,7 @@ A message is a list that begins with a word. One packet is one message, so that 
 write to the same end; what is too large for a packet travels as a file in memory.
 
     worker → zygote    children KIND OPTIONS + sockets · kill PID SIGNAL · sweep MARKS
+    zygote → worker    swept MARKS
     zygote → worker    born PID · refused ERRNO · died STATUS    on the socket of that child
     worker → child     run SERIAL JOB · cancel SERIAL · drop SERIAL
     child → worker     settled SERIAL · heard SERIAL · end SERIAL OK RESULT SETTLED WORN

@@ -120,8 +120,17 @@ class Zygote:
             _tell(wire, ["kill", pid, number])
 
     def sweep(self, marks: list[int]) -> None:
-        """Soon kill what carries one of these marks."""
+        """Soon kill what carries one of these marks; `swept` tells when that is done."""
         _tell(self._wire, ["sweep", marks])
+
+    def swept(self) -> list[int]:
+        """The marks that nothing carries any more, of those it was told to sweep since the last
+        call. Never waits; a zygote that died has told nothing."""
+        marks: list[int] = []
+        with contextlib.suppress(OSError):
+            while (received := self._wire.receive()) is not None:
+                marks += received[0][1]
+        return marks
 
     def tend(self) -> None:
         """Fork a new one when it has died. Raises OSError."""
@@ -422,6 +431,7 @@ class Server:
         marks, self._sweeps = self._sweeps, set()
         first, last = min(marks), max(marks)
         kill_found(lambda: [pid for pid, mark in find_marks(first, last) if mark in marks])
+        _tell(self._control, ["swept", [mark for mark in marks if mark < self._block[0]]])
 
 
 def _end(group: Cgroup | None) -> None:

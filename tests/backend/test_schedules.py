@@ -583,3 +583,19 @@ def test_a_schedule_that_will_not_fire_for_years_is_kept_without_a_next_run(
     assert backend.until_dispatch() is None
     clock.advance(DAY)
     assert fired(backend) == []
+
+
+def test_a_schedule_whose_queue_is_closed_or_full_stays_due(
+    backend: Backend, clock: FakeClock
+) -> None:
+    backend.schedule("nightly", EVERY_MINUTE, "t", queue="mail")
+    backend.schedule("other", EVERY_MINUTE, "t")
+    clock.advance(60)
+    backend.set_queue("mail", closed=True)
+    assert [entry["name"] for entry in backend.dispatch_schedules()] == ["other"]
+
+    backend.set_queue("mail", closed=False, max_waiting=1)
+    assert [entry["name"] for entry in backend.dispatch_schedules()] == ["nightly"]
+    clock.advance(60)
+    assert [entry["name"] for entry in backend.dispatch_schedules()] == ["other"]
+    assert stored(backend).next_run == NOON + 120

@@ -135,6 +135,7 @@ def _start(spool: Spool, *words: str) -> subprocess.Popen[bytes]:
         "SPOOLQ_DURABILITY": FULL if spool.backend._fs.durable else NONE,  # type: ignore[attr-defined]
         "PYTHONPATH": REPOSITORY,
     }
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed is compiled
     argv = [sys.executable, "-m", "spoolq", "worker", "--log-level", "warning", *words]
     return subprocess.Popen(argv, env=environment, cwd=REPOSITORY)
 

@@ -24,10 +24,15 @@ CALLS: dict[str, list[str]] = {
     "stats": ["stats"],
     "workers": ["workers"],
     "locks": ["locks"],
+    "queue": ["queue", "pause", "mail", "--why", "disk full"],
+    "queues": ["queue", "list"],
     "logs": ["logs", "2"],
     "doctor": ["doctor"],
     "clean": ["clean"],
     "retry": ["retry", "2"],
+    "edit": ["edit", "5", "--priority", "3"],
+    "hold": ["hold", "5"],
+    "release": ["release", "5"],
     "remove": ["remove", "1", "2"],
     "kill": ["kill", "5"],
     "is": ["is", "failed", "2"],
@@ -49,14 +54,16 @@ def scene(shell: Shell) -> Shell:
     spool.schedule("nightly", "0 3 * * *", "cleanup")
     late = FakeClock(time.time() - 3600)
     FileBackend(str(shell.root), clock=late, durability="none").schedule("busy", "* * * * *", "t")
+    spool.close_queue("gpu", why="moving")
     return shell
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_a_verb_prints_what_its_schema_says(scene: Shell, name: str) -> None:
     verb, *rest = CALLS[name]
+    words = [verb, *rest, "--json"] if verb == "queue" else [verb, "--json", *rest]
 
-    value = json.loads(scene.run(verb, "--json", *rest).out)
+    value = json.loads(scene.run(*words).out)
 
     assert [*problems(value, schema(name))] == []
     assert [*undescribed(value, schema(name))] == []

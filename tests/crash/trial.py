@@ -171,6 +171,8 @@ def sight(backend: Backend, *, gaps: bool = False) -> Sight:
     for place, schedule in enumerate(schedules):
         shown = {**asdict(schedule), "last_job": number.get(schedule.last_job, schedule.last_job)}
         seen[f"schedule {schedule.name}"] = {**shown, "id": place if gaps else schedule.id}
+    for queue, control in backend.controls().items():
+        seen[f"queue {queue}"] = asdict(control)
     for lock in backend.list_locks().rows:
         seen[f"lock {lock.id}"] = (lock.name, lock.expires)
     return seen
@@ -280,7 +282,8 @@ Wanted = list[tuple[Sight, list[int]]]  # what may be seen, and what then can be
 
 
 def _only_lasting(seen: Sight) -> Sight:
-    return {key: value for key, value in seen.items() if key.startswith(("job ", "schedule "))}
+    kinds = ("job ", "schedule ", "queue ")
+    return {key: value for key, value in seen.items() if key.startswith(kinds)}
 
 
 def _agree(seen: Sight, ran: list[int], wanted: Wanted) -> None:

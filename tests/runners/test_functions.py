@@ -147,7 +147,7 @@ def test_a_job_that_says_nothing_leaves_no_log(stage: Stage) -> None:
     def quiet() -> None: ...
 
     stage.run(stage.add(quiet))
-    assert list((Path(str(stage.spool.root)) / "logs").rglob("*.log")) == []
+    wait_for(lambda: list((Path(str(stage.spool.root)) / "logs").rglob("*.log")) == [])
 
 
 def test_each_of_several_has_its_own_log(stage: Stage) -> None:
