@@ -188,6 +188,7 @@ CALLS: dict[str, list[str]] = {
     "locks": ["locks"],
     "doctor": ["doctor"],
     "job": ["job"],
+    "schedule": ["schedule"],
     "events": ["events"],
     "progress": ["progress", "1", "5"],
 }
