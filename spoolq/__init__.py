@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from spoolq.backend import Backend
+    from spoolq.cron import next_time
     from spoolq.errors import (
         Cancel,
         DuplicateJob,
@@ -41,6 +42,7 @@ __all__ = [
     "SpoolError",
     "Worker",
     "current_job",
+    "next_time",
 ]
 
 # Loaded when first asked for: a command that only needs one of them starts sooner.
@@ -61,6 +63,7 @@ _HOMES = {
     "SpoolError": "spoolq.errors",
     "Worker": "spoolq.worker",
     "current_job": "spoolq.job",
+    "next_time": "spoolq.cron",
 }
 
 

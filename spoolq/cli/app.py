@@ -29,6 +29,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "pausing": ("pause", "resume"),
     "queueing": ("queue",),
     "locking": ("lock", "unlock", "locks"),
+    "scheduling": ("schedule",),
     "examining": ("doctor",),
     "installing": ("install",),
     "shells": ("completions",),

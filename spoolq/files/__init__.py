@@ -4,6 +4,7 @@
     repair      what time and crashes leave, put right
     claims      who may run a job                       inbox     files dropped by hand
     unique_jobs jobs that get their key and their place together, or neither
+    schedules   when jobs are made by themselves, each once
     slots       how many of a queue run at once
     settle      finish, fail, retry, remove, note
     publish     where a job goes, and batches of new ones

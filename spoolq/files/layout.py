@@ -38,6 +38,7 @@ DIRECTORIES: Final = (
     "locks",
     "limits",
     "unique",
+    "schedules",
     "logs",
     "incidents",
     "corrupt",
@@ -45,7 +46,7 @@ DIRECTORIES: Final = (
     "trash",
     "reserve",  # the last one made: while it is missing, first use is not complete
 )
-COUNTERS: Final = ("job", "worker", "lock")
+COUNTERS: Final = ("job", "worker", "lock", "schedule")
 # What a person may have put into a directory before it becomes a spool.
 _BEFORE: Final = frozenset({"jobs", "spoolq.toml", "lost+found"})
 _DEFAULT_LOW_WATER: Final = 64 * 1024 * 1024
@@ -74,6 +75,7 @@ class Layout:
     locks: str
     limits: str
     unique: str
+    schedules: str
     logs: str
     incidents: str
     corrupt: str
