@@ -9,6 +9,7 @@ from spoolq.errors import UnknownTask
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from spoolq.declared import Declaration
     from spoolq.model import JSON
     from spoolq.runners import Attempt, Run
     from spoolq.settings import Settings
@@ -41,12 +42,14 @@ class Registry:
         self.root = root
         self.functions: dict[str, Function] = {}
         self.settings = settings
+        self.schedules: dict[str, Declaration] = {}
+        """Those declared in this program, by name: see `declared`."""
 
     def names(self) -> list[str]:
         """Every task that can be performed here now: what a dequeue asks for by default [45]."""
         if self.root is None:
             return list(self.functions)
-        from spoolq.runners.names import executable_tasks
+        from spoolq.executables import executable_tasks
 
         return list(executable_tasks(self.root) | self.functions.keys())
 
@@ -65,7 +68,7 @@ class Registry:
         """Whether performing this task means running a program."""
         if self.root is None or task in self.functions:
             return False
-        from spoolq.runners.names import EXEC, find_executable
+        from spoolq.executables import EXEC, find_executable
 
         return task == EXEC or find_executable(self.root, task) is not None
 

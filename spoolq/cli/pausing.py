@@ -12,7 +12,7 @@ from spoolq.cli import options
 from spoolq.cli.context import opened
 from spoolq.cli.exits import CONFLICT, NO
 from spoolq.cli.output import print_json, say
-from spoolq.cli.selecting import Selectors, some_jobs
+from spoolq.cli.selecting import some_jobs
 from spoolq.clock import Clock, SystemClock
 from spoolq.model import JobInfo, WorkerInfo
 from spoolq.why import paused_jobs
@@ -32,7 +32,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def pause(
-    context: typer.Context, selectors: Selectors = None, as_json: options.AsJson = False
+    context: typer.Context, selectors: options.Selectors = None, as_json: options.AsJson = False
 ) -> None:
     """Stop active jobs with everything they started, until they are resumed.
 
@@ -43,7 +43,7 @@ def pause(
 
 
 def resume(
-    context: typer.Context, selectors: Selectors = None, as_json: options.AsJson = False
+    context: typer.Context, selectors: options.Selectors = None, as_json: options.AsJson = False
 ) -> None:
     """Let paused jobs go on. Exit 4 for a job that is not paused."""
     _steer(context, selectors, "resume", as_json=as_json)

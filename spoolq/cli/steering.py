@@ -17,7 +17,7 @@ from spoolq.cli.durations import parse_duration
 from spoolq.cli.exits import CONFLICT, NO, USAGE, Refused
 from spoolq.cli.formats import hint
 from spoolq.cli.output import print_json, say
-from spoolq.cli.selecting import STDIN, Selector, Selectors, one_job, selection, some_jobs
+from spoolq.cli.selecting import STDIN, one_job, selection, some_jobs
 from spoolq.clock import Clock, SystemClock
 from spoolq.lookup import find
 from spoolq.loop.remote import KILLS
@@ -48,7 +48,7 @@ def add_to(app: typer.Typer) -> None:
 def retry(
     context: typer.Context,
     *,
-    selectors: Selectors = None,
+    selectors: options.Selectors = None,
     queue: options.NewQueue = None,
     priority: options.Priority = None,
     delay: options.Delay = None,
@@ -79,7 +79,7 @@ def retry(
 
 
 def hold(
-    context: typer.Context, selectors: Selectors = None, as_json: options.AsJson = False
+    context: typer.Context, selectors: options.Selectors = None, as_json: options.AsJson = False
 ) -> None:
     """Keep inactive jobs from being started until they are released."""
     spool = opened(context).spool
@@ -93,7 +93,7 @@ def hold(
 
 
 def release(
-    context: typer.Context, selectors: Selectors = None, as_json: options.AsJson = False
+    context: typer.Context, selectors: options.Selectors = None, as_json: options.AsJson = False
 ) -> None:
     """Let held jobs start, once they are due and nothing else keeps them."""
     spool = opened(context).spool
@@ -111,7 +111,7 @@ def release(
 
 def remove(
     context: typer.Context,
-    selectors: Selectors = None,
+    selectors: options.Selectors = None,
     yes: Yes = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -130,7 +130,7 @@ def remove(
 
 def clean(
     context: typer.Context,
-    selectors: Selectors = None,
+    selectors: options.Selectors = None,
     older: Annotated[
         str, typer.Option("--older", metavar="DURATION", help="Ended at least so long ago.")
     ] = "0",
@@ -173,7 +173,7 @@ def clean(
 def note(
     context: typer.Context,
     *,
-    selector: Selector,
+    selector: options.Selector,
     pairs: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE…", help="JSON, else text.")
     ] = None,
@@ -194,7 +194,7 @@ def note(
 def kill(
     context: typer.Context,
     *,
-    selectors: Selectors = None,
+    selectors: options.Selectors = None,
     signal: Annotated[
         str | None,
         typer.Option("--signal", "-s", metavar="|".join(KILLS), help="This one, and no more."),

@@ -3,12 +3,14 @@
     store       the Backend: wires what follows to the contract, holds no rule of its own
     repair      what time and crashes leave, put right
     claims      who may run a job                       inbox     files dropped by hand
+    schedules   when jobs are made by themselves, each once
     slots       how many of a queue run at once
     settle      finish, fail, retry, remove, note
     publish     where a job goes, and batches of new ones
     families    parents and children                    registry  workers   locks   named locks
     census      counts: stats, history, totals
     catalog     look-up by id, and walks over all jobs
+    viewer      a spool opened only to look at names
     producer    a spool opened only to put jobs in
     fresh       new jobs that wait for nobody
     tokens      the two primitives of docs/format.md: move and supersede

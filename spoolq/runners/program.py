@@ -240,23 +240,13 @@ class ProgramRun:
         return Outcome(ok=False, result=error, exit=exit_status)
 
 
-class NotStarted:
-    """A run that failed before there was a process."""
+class Over:
+    """A run that had ended before there was a process."""
 
     pid = 0
 
-    def __init__(self, kind: str, message: str, *, missing: bool) -> None:
-        """`kind` and `message` become the job's error; `missing` says that there is no such
-        program, where a shell would exit with 127 and not 126."""
-        self._outcome = Outcome(
-            ok=False,
-            result={"type": kind, "message": message},
-            exit={
-                "code": None,
-                "signal": None,
-                "reason": "not found" if missing else "not started",
-            },
-        )
+    def __init__(self, outcome: Outcome) -> None:
+        self._outcome = outcome
 
     def poll(self) -> Outcome:
         """The outcome."""
@@ -280,6 +270,25 @@ class NotStarted:
 
     def resume(self) -> None:
         """Nor to go on."""
+
+
+class NotStarted(Over):
+    """A program that could not be started."""
+
+    def __init__(self, kind: str, message: str, *, missing: bool) -> None:
+        """`kind` and `message` become the job's error; `missing` says that there is no such
+        program, where a shell would exit with 127 and not 126."""
+        reason = "not found" if missing else "not started"
+        status: dict[str, JSON] = {"code": None, "signal": None, "reason": reason}
+        super().__init__(Outcome(ok=False, result={"type": kind, "message": message}, exit=status))
+
+
+class Skipped(Over):
+    """A program that there was no need to start, which is as good as if it had ended well."""
+
+    def __init__(self, why: str) -> None:
+        """`why` becomes the job's result."""
+        super().__init__(Outcome(ok=True, result={"skipped": why}))
 
 
 def read_result(path: str, owner: int) -> tuple[JSON, dict[str, JSON]]:

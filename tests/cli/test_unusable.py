@@ -187,9 +187,13 @@ CALLS: dict[str, list[str]] = {
     "unlock": ["unlock", "nightly"],
     "locks": ["locks"],
     "doctor": ["doctor"],
+    "job": ["job"],
+    "schedule": ["schedule"],
+    "events": ["events"],
+    "progress": ["progress", "1", "5"],
 }
 # They write what is to be used elsewhere and open no spool.
-OPEN_NOTHING = {"install", "install systemd", "install cron"}
+OPEN_NOTHING = {"install", "install systemd", "install cron", "completions", "compat"}
 
 
 def _verbs() -> set[str]:
