@@ -993,11 +993,10 @@ class FileBackend(Backend):
                 return False
             encoded = names.encode(queue)
             self._publisher.forget_open()
-            with suppress(SpoolUnavailable):  # it is so; claimers find out by themselves
-                if self._queues.read(encoded).limit is not None:
-                    self._slots.tidy(encoded)
-                # CRASH: dying before this, claimers notice within a second.
-                self._publisher.bump(encoded)
+            if self._queues.read(encoded).limit is not None:
+                self._slots.tidy(encoded)
+            # CRASH: dying before this, or refused by the disk: claimers notice within a second.
+            self._publisher.bump(encoded)
             return True
 
     def controls(self) -> dict[str, Control]:
