@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from spoolq.clock import SystemClock
+from spoolq.control import NOTHING, whose
 from spoolq.declared import vanished_from_settings, wrong_tables
 from spoolq.errors import SpoolError, UnsafeFile
 from spoolq.files import layout as roots
@@ -268,7 +269,17 @@ def _workers(backend: FileBackend, *, quick: bool) -> Section:
                 f"{_many(len(worker.jobs), 'job')} lost",
                 "spoolq repair",
             )
+    paused = {
+        queue: control.paused
+        for queue, control in sorted(backend.controls().items())
+        if control.paused is not None
+    }
+    for queue, said in paused.items():
+        text = f"queue {queue} is paused{whose(said)}, for {age(now - said.at)}"
+        section.warn("paused", text, f"spoolq queue resume {queue}")
     for queue, views in sorted(backend.queues().items()):
+        if queue in paused:
+            continue
         if views["ready"] and not any(serves(worker, queue) for worker in live):
             _unserved(section, backend, queue, views["ready"], now, quick=quick)
     if live and not any(one.level != "ok" for one in section.findings):
@@ -378,7 +389,9 @@ def _waiting(section: Section, backend: FileBackend) -> None:
     overdue = [
         job
         for job in found.jobs
-        if found.view(job) == "ready" and job.time - max(job.created, job.delayed) > OVERDUE
+        if found.view(job) == "ready"
+        and job.time - max(job.created, job.delayed) > OVERDUE
+        and found.scene.controls.get(job.queue, NOTHING).paused is None  # which is said above
     ]
     if overdue:
         ids = " ".join(str(job.id) for job in overdue[:5])

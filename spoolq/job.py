@@ -32,6 +32,7 @@ from spoolq.errors import (
     SpoolUnavailable,
 )
 from spoolq.events import Emitter
+from spoolq.executables import EXEC
 from spoolq.model import JSON, UNKNOWN_ERROR, JobInfo
 from spoolq.runners import Outcome, describe
 from spoolq.transitions import brief, check_json, check_seconds
@@ -348,10 +349,20 @@ class Job(Emitter, Generic[R]):
             self._fail(outcome.result, outcome.exit, final=outcome.final)
             return
         try:
-            self._finish(outcome.result, outcome.exit)
+            if self._finish(outcome.result, outcome.exit):
+                self._tidy(outcome)
         except (InvalidType, InvalidValue) as error:
             # A result the spool cannot hold must not leave the job active for ever.
             self._fail(describe(error))
+
+    def _tidy(self, outcome: Outcome) -> None:
+        """Remove a command line that has finished and was to be removed then (`add --rm`).
+
+        CRASH: dying before it leaves a finished job like any other; retention takes it.
+        """
+        if outcome.ok and self.task == EXEC and self.kwargs.get("rm") is True:
+            with suppress(SpoolUnavailable):
+                self.remove()
 
     def conclude(self, outcome: Outcome | None, *, done: bool) -> None:
         """For who holds the claim and has dealt with the outcome; None: the claim was given back.
@@ -362,6 +373,7 @@ class Job(Emitter, Generic[R]):
         if outcome is not None and done:
             self._resolved = True
             self.emit("finished" if outcome.ok else "failed", outcome.result)
+            self._tidy(outcome)
 
     # -- performing in this process --------------------------------------------------------------
 
@@ -486,7 +498,7 @@ class Job(Emitter, Generic[R]):
         OSError when the system has no process left, or the spool is out of reach.
         """
         if self._registry.is_executable(self.task):
-            return self._start_program()
+            return self.skipped() or self._start_program()
         import mmap  # these two are for processes that perform jobs
 
         from spoolq.runners.account import in_account, job_account
@@ -498,6 +510,27 @@ class Job(Emitter, Generic[R]):
         if self._registry.root is not None and os.geteuid() == 0:
             work = partial(in_account, job_account(self._registry.root), work)
         return start_fork(work, lambda: settled[0] == 1)
+
+    def skipped(self) -> Run | None:
+        """For a command line that waits for a failure (`add --after-fail`) which did not come: a
+        run that has ended well already.
+
+        A parent that was removed has not failed, as for every child. Raises OSError when the
+        spool is out of reach.
+        """
+        if self.task != EXEC or self.kwargs.get("after_fail") is not True:
+            return None
+        try:
+            info = self.info()
+            ids = [] if info is None else list(dict.fromkeys(info.parents))
+            parents = self.backend.list_jobs(0, len(ids), ids=ids).rows if ids else []
+        except SpoolUnavailable as error:
+            raise OSError(str(error)) from error
+        if any(parent.state == "failed" for parent in parents):
+            return None
+        from spoolq.runners.program import Skipped
+
+        return Skipped(f"none of {', '.join(map(str, ids))} has failed")
 
     def is_finished(self) -> bool:
         """Whether the process that `start` started has ended; then its outcome is committed.

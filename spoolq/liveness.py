@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -104,6 +103,8 @@ def _directory() -> str:
     elif os.path.isabs(runtime) and os.path.isdir(runtime):
         path = f"{runtime}/spoolq"
     else:
+        import tempfile  # 5 ms, for workers of users without a session
+
         path = f"{tempfile.gettempdir()}/spoolq-{uid}"
     with suppress(FileExistsError):
         os.mkdir(path, 0o700)

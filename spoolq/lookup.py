@@ -10,8 +10,8 @@ from typing import Final
 
 from spoolq.backend import Backend
 from spoolq.errors import UnknownJob
+from spoolq.executables import executable_tasks
 from spoolq.model import JobInfo, WorkerInfo
-from spoolq.runners.names import executable_tasks
 from spoolq.selection import Selection, did_you_mean
 from spoolq.why import AHEAD, Reason, Scene, View, reason, reasons, view
 

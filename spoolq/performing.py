@@ -73,7 +73,7 @@ class Performers:
         begun, and its claim can be given back.
         """
         if self._registry.is_executable(job.task):
-            return self._get("executable").start(job)
+            return job.skipped() or self._get("executable").start(job)
         function = self._registry.functions.get(job.task)
         if job.listens_to(CHILD_EVENTS):
             return job.begin()  # its callbacks exist in this process only

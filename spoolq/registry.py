@@ -49,7 +49,7 @@ class Registry:
         """Every task that can be performed here now: what a dequeue asks for by default [45]."""
         if self.root is None:
             return list(self.functions)
-        from spoolq.runners.names import executable_tasks
+        from spoolq.executables import executable_tasks
 
         return list(executable_tasks(self.root) | self.functions.keys())
 
@@ -68,7 +68,7 @@ class Registry:
         """Whether performing this task means running a program."""
         if self.root is None or task in self.functions:
             return False
-        from spoolq.runners.names import EXEC, find_executable
+        from spoolq.executables import EXEC, find_executable
 
         return task == EXEC or find_executable(self.root, task) is not None
 

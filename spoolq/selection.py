@@ -1,10 +1,11 @@
 """Selectors: how people name jobs, in one grammar for the command line and every interface.
 
     7  9-12  1,4,9  last  last~2  all
-    state:failed  queue:gpu  task:resize  worker:3  note:batch=7  parent:17  priority:5
+    state:failed  queue:gpu  task:resize  label:train*  worker:3  note:batch=7  parent:17
+    priority:5
 
 Ids and ranges unite. Words with the same key unite, words with different keys intersect, and ids
-count as one more key. `*`, `?` and `[…]` in a queue or a task are patterns.
+count as one more key. `*`, `?` and `[…]` in a queue, a task or a label are patterns.
 
 Pure: `parse` makes a Selection of words, `matches` judges one job; `lookup` reads the spool.
 """
@@ -23,7 +24,7 @@ from spoolq.why import VIEWS, View
 LAST: Final = "last"
 ALL: Final = "all"
 MOST: Final = 100_000  # ids a range may have
-KEYS: Final = ("state", "queue", "task", "worker", "note", "parent", "priority", "id")
+KEYS: Final = ("state", "queue", "task", "label", "worker", "note", "parent", "priority", "id")
 _NUMBERS: Final = frozenset({"worker", "parent", "priority"})
 
 
@@ -162,6 +163,8 @@ def _is_match(key: str, value: str, job: JobInfo, view: View) -> bool:
             return _fits(job.queue, value)
         case "task":
             return _fits(job.task, value)
+        case "label":
+            return _fits(str(job.notes.get("label", "")), value)
         case "note":
             return _has_note(job, value)
         case "worker":

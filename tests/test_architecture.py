@@ -32,11 +32,11 @@ FLOORS: Final = (
         "spoolq.states",
         "spoolq.tuples",
     ),
-    ("spoolq.notify", "spoolq.journal"),
+    ("spoolq.notify", "spoolq.journal", "spoolq.executables"),
     ("spoolq.model",),
     ("spoolq.transitions", "spoolq.settings", "spoolq.cron"),
     ("spoolq.schedules", "spoolq.control"),
-    ("spoolq.why", "spoolq.selection"),
+    ("spoolq.why", "spoolq.selection", "spoolq.happenings"),
     ("spoolq.backend",),
     ("spoolq.memory", "spoolq.files"),
     ("spoolq.events", "spoolq.guard", "spoolq.logs", "spoolq.runners"),
@@ -71,6 +71,7 @@ FILES: Final = (
     ("tokens", "producer"),
     ("catalog",),
     ("census",),
+    ("viewer",),
     ("locks", "registry", "families"),
     ("publish",),
     ("settle",),
@@ -84,7 +85,7 @@ FILES: Final = (
 READING: Final = frozenset(
     {
         "environ", "getpid", "geteuid", "kill", "lstat", "path", "register_at_fork", "stat",
-        "statvfs", "urandom",
+        "statvfs", "uname", "urandom",
     }
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from spoolq.cli.autostart import ensure_served
 from spoolq.cli.exits import CONFLICT, USAGE, Refused
 from spoolq.cli.given import EXEC, dry_run, enqueue_one, job_options, parse_json
+from spoolq.cli.knowing import refuse_typo
 
 TYPE_CHECKING = False  # see `tuples`
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from spoolq.control import Said
     from spoolq.states import JSON
 
+MOST_STDIN: Final = 1024 * 1024  # bytes: they are kept in the job's file, which is read often
 _SHELL_SIGNS: Final = frozenset(" ;&|<>$`")
 # What describes the shell it was typed in, not the work.
 _NOT_CAPTURED: Final = frozenset({"_", "SHLVL", "OLDPWD", "PWD"})
@@ -36,10 +38,18 @@ def add(opened: Opened, values: dict[str, Any], words: list[str]) -> int:
         )
     argv = _command_line(words, values.get("line"), values.get("cwd") or "")
     surroundings = _surroundings(values.get("cwd"))
+    if values.get("rm") and not (values.get("follow") or values.get("wait")):
+        surroundings["rm"] = True  # who waits for it removes it, having read how it ended
+    if "after_fail" in values:
+        surroundings["after_fail"] = True
     if values.get("each_line"):
         from spoolq.cli.bulk import add_each_line
 
+        if values.get("stdin"):
+            raise Refused(USAGE, "--each-line reads stdin for jobs, --stdin for one: choose one")
         return add_each_line(opened, values, argv, surroundings)
+    if values.get("stdin"):
+        surroundings["stdin"] = _stdin()
     return _submit(opened, values, EXEC, argv, surroundings)
 
 
@@ -48,6 +58,8 @@ def enqueue(opened: Opened, values: dict[str, Any], words: list[str]) -> int:
     if not words:
         raise Refused(USAGE, "enqueue what? spoolq enqueue TASK ARGS…")
     task, *arguments = words
+    if not values.get("no_check"):
+        refuse_typo(opened.producer.root, task)
     source = values.get("source") or _source(arguments)
     if source is not None:
         if values.get("source") is None:
@@ -95,12 +107,13 @@ def _submit(
     paused = opened.producer.paused
     if paused is not None:
         _say_paused(options.get("queue", "default"), paused)
-    elif task == EXEC:
+    elif task == EXEC and not options.get("hold"):
         ensure_served(opened, options.get("queue", "default"))
     if follow or values.get("wait"):
         from spoolq.cli.watching import watch
 
-        return watch(opened, id_, show=follow, seconds=seconds)
+        remove = bool(values.get("rm"))
+        return watch(opened, id_, show=follow, seconds=seconds, remove=remove)
     return 0
 
 
@@ -165,6 +178,23 @@ def _surroundings(directory: str | None) -> dict[str, JSON]:
     if directory is not None and not os.path.isdir(cwd):
         raise Refused(USAGE, f"--cwd {directory!r} is no directory")
     return {"cwd": os.path.normpath(cwd) if directory else os.getcwd(), "env": env, "umask": mask}
+
+
+def _stdin() -> JSON:
+    """What stands on stdin, for a job: text, or if it is none in base64. Raises Refused."""
+    data = sys.stdin.buffer.read(MOST_STDIN + 1)
+    if len(data) > MOST_STDIN:
+        raise Refused(
+            USAGE,
+            f"--stdin: more than {MOST_STDIN} bytes; keep them in a file and read that: "
+            "spoolq add -c 'COMMAND <FILE'",
+        )
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        from base64 import b64encode
+
+        return {"base64": b64encode(data).decode()}
 
 
 def _captured(name: str, value: str) -> bool:

@@ -17,26 +17,33 @@ from spoolq.cli.exits import USAGE
 # Which module registers which verbs: a command imports its own and no other, for half of what a
 # short command costs is imports. For help, and for a verb that nobody knows, there are all.
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
-    "enqueueing": ("add", "enqueue", "import"),
+    "tabled": ("add", "enqueue", "import", "list", "ls", "count", "is"),
     "performing": ("process", "repair"),
     "working": ("worker",),
-    "listing": ("list", "ls", "count", "is"),
     "showing": ("show", "info", "why"),
     "looking": ("logs", "result"),
     "waiting": ("wait",),
     "counting": ("stats", "workers", "ps"),
     "steering": ("retry", "hold", "release", "remove", "rm", "kill", "note", "clean"),
     "editing": ("edit",),
+    "pausing": ("pause", "resume"),
     "queueing": ("queue",),
     "locking": ("lock", "unlock", "locks"),
     "scheduling": ("schedule",),
     "examining": ("doctor",),
     "installing": ("install",),
+    "shells": ("completions",),
+    "habits": ("compat",),
+    "streaming": ("events", "progress"),
+    "minion": ("job",),
 }
 _LONG: Final = frozenset(
-    {"editing", "performing", "working", "waiting", "looking", "locking", "enqueueing"}
-)
-_WITH_VALUE: Final = ("--root", "--durability")
+    {
+        "editing", "pausing", "performing", "working", "waiting", "looking", "locking", "tabled",
+        "minion", "streaming",
+    }
+)  # fmt: skip
+_WITH_VALUE: Final = ("--root", "--durability", "--color")
 
 
 def run(words: Sequence[str]) -> int:
@@ -111,6 +118,9 @@ def before_the_verb(
         typer.Option("--durability", envvar="SPOOLQ_DURABILITY", metavar="full|none"),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    color: Annotated[
+        str | None, typer.Option("--color", envvar="SPOOLQ_COLOR", metavar="auto|always|never")
+    ] = None,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True)
     ] = False,
@@ -118,6 +128,8 @@ def before_the_verb(
     """A job queue that is a directory."""
     if debug:
         os.environ["SPOOLQ_DEBUG"] = "1"
+    if color is not None:
+        os.environ["SPOOLQ_COLOR"] = color
     context.obj = Opened(root, durability)
     if context.invoked_subcommand is None:
         if sys.stdout.isatty():
@@ -133,7 +145,7 @@ def status(spool: Opened) -> None:
     from spoolq.cli.formats import terminal_width
     from spoolq.selection import Selection
 
-    overview = counting.Overview(spool.spool.backend, spool.spool.stats())
+    overview = counting.Overview(spool.backend, spool.backend.stats())
     if overview.queues:
         print("\n".join([*overview.table(terminal_width()), ""]))
     listing.show(spool, Selection(), "table")

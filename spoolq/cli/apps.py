@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 
+from spoolq.cli.context import Opened
 from spoolq.cli.exits import USAGE, Refused
 from spoolq.cli.rooted import check_module, may_look_in
 from spoolq.spool import Spool
@@ -43,6 +44,21 @@ def load_app(name: str) -> Spool:
             USAGE, f"--app {name}: importing it failed: {type(error).__name__}: {error}{where}"
         ) from error
     return _spool_in(found, attribute or "spool", name)
+
+
+def spool_of(asked: Opened, app: str | None) -> Spool:
+    """The spool of a command line; with `app` that of the program, which has to be the same.
+
+    Raises Refused.
+    """
+    if app is None:
+        return asked.spool
+    # What was asked for on this command line is what a program that names no directory opens.
+    asked.export()
+    spool = load_app(app)
+    if asked.given and os.path.realpath(asked.root) != os.path.realpath(spool.root or ""):
+        raise Refused(USAGE, f"--app {app} works on {spool.root}, not on {asked.root}")
+    return spool
 
 
 def _spool_in(found: object, attribute: str, name: str) -> Spool:

@@ -12,7 +12,9 @@ TYPE_CHECKING = False  # see `tuples`
 if TYPE_CHECKING:
     import typer
 
+    from spoolq.backend import Backend
     from spoolq.files.producer import Producer
+    from spoolq.files.viewer import Viewer
     from spoolq.settings import Settings
     from spoolq.spool import Spool
 
@@ -42,6 +44,15 @@ class Opened:
         return Spool(f"{self.root}/.", durability=self._durability)
 
     @cached_property
+    def backend(self) -> Backend:
+        """The storage of the spool, for who needs no more of it; raises what `spool` raises."""
+        if "spool" in self.__dict__:
+            return self.spool.backend
+        from spoolq.files.store import FileBackend
+
+        return FileBackend(self.root, durability=self._durability)
+
+    @cached_property
     def producer(self) -> Producer:
         """The spool, to put jobs in; raises what `spool` raises."""
         from spoolq.files.producer import Producer
@@ -49,10 +60,17 @@ class Opened:
         durability = self._durability or os.environ.get("SPOOLQ_DURABILITY")
         return Producer(self.root, durability=durability)
 
+    @cached_property
+    def viewer(self) -> Viewer:
+        """The spool, to look at names; raises what `spool` raises."""
+        from spoolq.files.viewer import Viewer
+
+        return Viewer(self.root, durability=self._durability or os.environ.get("SPOOLQ_DURABILITY"))
+
     @property
     def directory(self) -> str:
         """The absolute path of the spool."""
-        root = self.spool.root
+        root: str | None = getattr(self.backend, "root", None)
         if root is None:
             raise Refused(UNUSABLE, f"{self.root} is no directory")
         return root

@@ -10,9 +10,10 @@ import typer
 
 from spoolq.backend import Backend
 from spoolq.cli import options
+from spoolq.cli.colours import paint
 from spoolq.cli.context import Opened, opened
-from spoolq.cli.formats import Listing, NoHeader, Output, chosen, hint, terminal_width
-from spoolq.cli.output import digits, escape, iso, print_json
+from spoolq.cli.formats import Listing, chosen, hint, terminal_width
+from spoolq.cli.output import digits, escape, iso, many, print_json
 from spoolq.cli.tables import Column, table
 from spoolq.files.fs import mounted
 from spoolq.lookup import workers as all_workers
@@ -22,6 +23,10 @@ from spoolq.why import age, live_workers, serves, slots
 RECENT: Final = 500  # jobs whose ends are looked at for a rate
 WINDOW: Final = 600.0  # seconds that a rate looks back
 _BARS: Final = "▁▂▃▄▅▆▇█"
+_WORKER_NAMES: Final = (
+    "WORKER", "HOST", "PID", "STATE", "JOBS", "SLOTS", "QUEUES", "STARTED", "NOTIFIED", "CLOCK",
+    "VERSION",
+)  # fmt: skip
 _COUNTS: Final = ("ready", "delayed", "blocked", "held", "active", "failed")
 
 
@@ -34,8 +39,8 @@ def add_to(app: typer.Typer) -> None:
 
 def stats(
     context: typer.Context,
-    output: Output = None,
-    no_header: NoHeader = False,
+    output: options.Output = None,
+    no_header: options.NoHeader = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Count jobs by queue, workers and locks; how many ended lately.
@@ -44,12 +49,12 @@ def stats(
     """
     form = chosen(output, as_json=as_json)
     spool = opened(context)
-    counted = spool.spool.stats()
+    counted = spool.backend.stats()
     if form == "tsv" and output in (None, "table"):
         for name, value in counted.items():
             print(f"{name}\t{value}")
         return
-    overview = Overview(spool.spool.backend, counted)
+    overview = Overview(spool.backend, counted)
     if form == "table":
         print("\n".join(_shown(spool, overview)))
     elif form == "json":
@@ -189,8 +194,23 @@ def _shown(spool: Opened, overview: Overview) -> list[str]:
     lines = [f"{escape(spool.directory)}  {escape(disk)}  format 1  spoolq {version('spoolq')}"]
     if overview.queues:
         lines += overview.table(terminal_width())
-    lines += ["", *_summary(overview)]
+    lines += ["", *_summary(overview), *_attention(spool.backend)]
     return lines
+
+
+def _attention(backend: Backend) -> list[str]:
+    """A line about what `doctor` finds at a glance, if it finds anything."""
+    from spoolq.doctor import count, examine  # for this screen
+    from spoolq.files.store import FileBackend
+
+    if not isinstance(backend, FileBackend):
+        return []
+    sections = list(examine(backend, quick=True))
+    problems, warnings = count(sections, "problem"), count(sections, "warning")
+    if not problems and not warnings:
+        return []
+    said = f"{many(problems, 'problem')}, {many(warnings, 'warning')}"
+    return [f"needs attention: spoolq doctor ({said})"]
 
 
 def _summary(overview: Overview) -> list[str]:
@@ -220,15 +240,16 @@ def _summary(overview: Overview) -> list[str]:
 
 def workers(
     context: typer.Context,
-    output: Output = None,
-    no_header: NoHeader = False,
+    output: options.Output = None,
+    no_header: options.NoHeader = False,
     as_json: options.AsJson = False,
 ) -> None:
     """List the registered workers, and whether they are alive."""
     form = chosen(output, as_json=as_json)
-    backend = opened(context).spool.backend
+    backend = opened(context).backend
     now, found = backend.now(), all_workers(backend)
     live = live_workers(found, now, backend.missing_after)
+    newest = max((_version(worker) for worker in found), key=_numbers, default="")
 
     def state(worker: WorkerInfo) -> str:
         return "silent" if worker not in live else "busy" if worker.jobs else "idle"
@@ -244,6 +265,8 @@ def workers(
                 escape(",".join(_queues(worker))),
                 age(now - worker.started),
                 age(now - worker.notified),
+                _clock(worker),
+                _version(worker) + (" !" if _version(worker) not in ("", newest) else ""),
                 escape(",".join(map(str, worker.status.get("tasks", ())))),
             ]
             for worker in found
@@ -261,6 +284,8 @@ def workers(
                 escape(",".join(_queues(worker))),
                 iso(worker.started),
                 iso(worker.notified),
+                str(worker.status.get("clock", "")),
+                _version(worker),
             ]
             for worker in found
         ]
@@ -270,15 +295,17 @@ def workers(
             Column("WORKER"),
             Column("HOST", least=8),
             Column("PID", right=True),
-            Column("STATE"),
+            Column("STATE", paint=paint),
             Column("SLOTS", right=True, rank=1),
             Column("QUEUES", least=8),
             Column("UP", right=True, rank=3),
             Column("BEAT", right=True, rank=2),
+            Column("CLOCK", right=True, rank=4),
+            Column("VERSION", rank=5),
             Column("TASKS", least=8, rank=4),
         ),
         people,
-        ("WORKER", "HOST", "PID", "STATE", "JOBS", "SLOTS", "QUEUES", "STARTED", "NOTIFIED"),
+        _WORKER_NAMES,
         programs,
         lambda: [_value(worker, state(worker)) for worker in found],
         lambda: [str(worker.id) for worker in found],
@@ -288,6 +315,8 @@ def workers(
             jobs = len(worker.jobs)
             kept = f"; the next repair fails its {jobs} jobs, or retries them" if jobs else ""
             hint(f"silent: no heartbeat of {worker.id} for {age(now - worker.notified)}{kept}")
+    if form == "table" and any(_version(worker) not in ("", newest) for worker in found):
+        hint("!: another version than the newest one here")
 
 
 def _value(worker: WorkerInfo, state: str) -> dict[str, JSON]:
@@ -295,6 +324,23 @@ def _value(worker: WorkerInfo, state: str) -> dict[str, JSON]:
     for name in ("started", "notified"):
         value[f"{name}_at"] = iso(value[name])
     return value
+
+
+def _version(worker: WorkerInfo) -> str:
+    """The version of spoolq that a worker of the command line runs; empty for others."""
+    return escape(str(worker.status.get("version", "")))
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isascii() and part.isdecimal()]
+
+
+def _clock(worker: WorkerInfo) -> str:
+    """How far the clock of a worker's host was from the spool's when it started."""
+    ahead = worker.status.get("clock")
+    if not isinstance(ahead, int | float):
+        return ""
+    return f"{ahead:+.0f}s" if abs(ahead) >= 1 else "0s"
 
 
 def _queues(worker: WorkerInfo) -> list[str]:

@@ -19,7 +19,7 @@ from spoolq.cli.durations import parse_duration, parse_time
 from spoolq.cli.exits import CONFLICT, NO, USAGE, Refused
 from spoolq.cli.given import parse_json, parse_notes
 from spoolq.cli.output import escape, print_json, say
-from spoolq.cli.selecting import Selectors, some_jobs
+from spoolq.cli.selecting import some_jobs
 from spoolq.cli.steering import each
 from spoolq.errors import InvalidType, InvalidValue
 from spoolq.model import JSON, JobInfo
@@ -41,7 +41,7 @@ def add_to(app: typer.Typer) -> None:
 def edit(
     context: typer.Context,
     *,
-    selectors: Selectors = None,
+    selectors: options.Selectors = None,
     queue: options.NewQueue = None,
     priority: options.Priority = None,
     attempts: options.Attempts = None,

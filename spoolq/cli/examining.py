@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from spoolq.cli import options
+from spoolq.cli.colours import paint
 from spoolq.cli.context import opened
 from spoolq.cli.exits import NO, UNUSABLE, Refused
 from spoolq.cli.output import escape, many, print_json
@@ -52,7 +53,7 @@ def doctor(
         for section in sections:
             print(f"{section.name:<12} {escape(section.about)}".rstrip())
             for one in section.findings:
-                print(f"  {_SIGNS[one.level]} {escape(one.text)}")
+                print(f"  {paint(_SIGNS[one.level])} {escape(one.text)}")
                 if one.fix:
                     print(f"      fix: {escape(one.fix)}")
         print(f"{'python':<12} {platform.python_version()}  {_versions()}")

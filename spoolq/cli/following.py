@@ -64,6 +64,12 @@ def exit_code_of(job: JobInfo) -> int:
     return 0 if job.state == "finished" else NO
 
 
+def is_finished(spool: Spool, id: int) -> bool:
+    """Whether a job is there and has ended well."""
+    job = _info(spool, id)
+    return job is not None and job.state == "finished"
+
+
 def _info(spool: Spool, id: int) -> JobInfo | None:
     rows: list[JobInfo] = spool.backend.list_jobs(0, 1, ids=[id]).rows
     return rows[0] if rows else None

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final
-
-import typer
+from typing import Final
 
 from spoolq.cli.exits import USAGE, Refused
 from spoolq.cli.output import print_json, say
@@ -19,12 +16,6 @@ from spoolq.model import JSON
 from spoolq.selection import did_you_mean
 
 FORMS: Final = ("table", "json", "jsonl", "tsv", "ids")
-
-Output = Annotated[
-    str | None,
-    typer.Option("--output", "-o", metavar="|".join(FORMS), help="Off a terminal: tsv."),
-]
-NoHeader = Annotated[bool, typer.Option("--no-header", help="No names above the columns.")]
 
 
 @dataclass(frozen=True)
@@ -69,8 +60,14 @@ def chosen(output: str | None, *, as_json: bool) -> str:
 
 
 def terminal_width() -> int:
-    """How many columns the terminal has."""
-    return shutil.get_terminal_size().columns
+    """How many columns the terminal has: what COLUMNS says, else what it says itself, else 80."""
+    said = os.environ.get("COLUMNS", "")
+    if said.isascii() and said.isdecimal() and int(said):
+        return int(said)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def hints() -> bool:

@@ -24,16 +24,20 @@ def job_options(opened: Opened, values: dict[str, Any]) -> dict[str, Any]:
     options: dict[str, Any] = {name: values[name] for name in _PLAIN if name in values}
     if values.keys() & {*_DURATIONS, "at"}:
         options |= _times(values)
-    if "after" in values or "after_any" in values:
-        if "after" in values and "after_any" in values:
-            raise Refused(USAGE, "a job waits for all in one way: --after or --after-any, not both")
-        options["parents"] = _parents(opened, values.get("after") or values["after_any"])
-        if "after_any" in values:
+    ways = [way for way in ("after", "after_any", "after_fail") if way in values]
+    if ways:
+        if len(ways) > 1:
+            said = " or ".join(f"--{way.replace('_', '-')}" for way in ways)
+            raise Refused(USAGE, f"a job waits for all in one way: {said}, not both")
+        options["parents"] = _parents(opened, values[ways[0]])
+        if ways != ["after"]:
             options["lax"] = True
     if values.get("hold"):
         options["hold"] = True
     if "notes" in values:
         options["notes"] = parse_notes(values["notes"])
+    if values.get("label"):
+        options["notes"] = {**options.get("notes", {}), "label": values["label"]}
     return options
 
 
@@ -105,13 +109,13 @@ def _parents(opened: Opened, words: list[str]) -> list[int]:
     from spoolq.lookup import find
     from spoolq.selection import LAST, parse
 
-    parents: list[int] = []
+    found: list[int] = []
     for word in ",".join(words).split(","):
         if word.startswith(LAST):
-            parents += [job.id for job in find(opened.spool.backend, parse([word])).jobs]
+            found += [job.id for job in find(opened.spool.backend, parse([word])).jobs]
         else:
-            parents += parse_ids([word])
-    return parents
+            found += parse_ids([word])
+    return found
 
 
 def parse_notes(words: list[str]) -> dict[str, JSON]:

@@ -35,12 +35,14 @@ class Option(NamedTuple):
 
 
 class Command(NamedTuple):
-    """One command; what follows the options is the job's, word by word."""
+    """One command; what follows the options is the job's, word by word, unless they may mix."""
 
     name: str
     words: str
     help: str
     options: tuple[Option, ...]
+    words_help: str = ""
+    mixed: bool = False  # options are taken behind words too
 
 
 _DURATION: Final = "DURATION"
@@ -49,6 +51,7 @@ BEFORE_THE_VERB: Final = (
     Option("root", ("--root",), "DIR"),
     Option("durability", ("--durability",), "full|none", env="SPOOLQ_DURABILITY"),
     Option("debug", ("--debug",), kind="flag"),
+    Option("color", ("--color",), "auto|always|never", env="SPOOLQ_COLOR"),
 )
 
 _JOB: Final = (
@@ -61,6 +64,7 @@ _JOB: Final = (
     Option("attempts", ("--attempts", "-A"), "N", "Tries before it stays failed.", "number"),
     Option("after", ("--after", "--parent", "-P"), "ID…", "Once these have finished.", "list"),
     Option("after_any", ("--after-any",), "ID…", "Once these have ended, failed or not.", "list"),
+    Option("label", ("--label", "-L"), "TEXT", "To tell it by: a note.", env="SPOOLQ_LABEL"),
     Option("lax", ("--lax", "-x"), help="A failed one counts as finished.", kind="switch"),
     Option("hold", ("--hold",), help="Not before somebody releases it.", kind="flag"),
     Option("notes", ("--notes", "-n"), "KEY=JSON", "Or a JSON object. Repeatable.", "list"),
@@ -71,6 +75,9 @@ _JOB: Final = (
     Option("as_json", ("--json",), help="Print JSON.", kind="flag"),
     Option("queue", ("--group", "-g"), "NAME", hidden=True),
     Option("after", ("-a",), "ID…", kind="list", hidden=True),
+    Option("label", ("-l",), "TEXT", hidden=True),
+    Option("priority", ("-o",), "N", kind="number", hidden=True),
+    Option("parsable", ("--parsable", "--print-task-id"), kind="flag", hidden=True),
 )
 
 ADD: Final = Command(
@@ -81,7 +88,12 @@ ADD: Final = Command(
         Option("line", ("--command", "-c"), "LINE", "Run by /bin/sh."),
         Option("cwd", ("--cwd", "-C"), "DIR", "Run it there."),
         Option("each_line", ("--each-line",), help="One job a line of stdin.", kind="flag"),
+        Option("stdin", ("--stdin",), help="Give it what stands on stdin now.", kind="flag"),
+        Option("after_fail", ("--after-fail",), "ID…", "If one of these has failed.", "list"),
+        Option("rm", ("--rm",), help="Remove it once it has finished.", kind="flag"),
         *_JOB,
+        Option("line", ("--wrap",), "LINE", hidden=True),
+        Option("cwd", ("-w",), "DIR", hidden=True),
     ),
 )
 
@@ -93,6 +105,7 @@ ENQUEUE: Final = Command(
         Option("args", ("--args",), "JSON", "The arguments as a list."),
         Option("kwargs", ("--kwargs",), "JSON", "Named arguments, for a Python task."),
         Option("source", ("--from",), "FILE|-", "One job a line: its one argument, or JSON."),
+        Option("no_check", ("--no-check",), help="Whether or not the task is known.", kind="flag"),
         *_JOB,
     ),
 )
@@ -108,19 +121,74 @@ IMPORT: Final = Command(
     ),
 )
 
+SELECTORS: Final = (
+    "7 9-12 last all state:failed queue:gpu task:resize note:batch=7, or - for stdin."
+)
+_STATES: Final = "inactive, active, failed, finished, ready, delayed, blocked."
+
+_WHICH: Final = (
+    Option("state", ("--state", "-S"), "STATE", _STATES, "list"),
+    Option("queue", ("--queue", "-q"), "NAME", "Repeatable.", "list"),
+    Option("task", ("--task", "-t"), "TASK", "Repeatable.", "list"),
+    Option("label", ("--label", "-L"), "TEXT", "A pattern. Repeatable.", "list"),
+)
+_JSON: Final = Option("as_json", ("--json",), help="Print JSON.", kind="flag")
+
+LIST: Final = Command(
+    "list",
+    "SEL…",
+    "List jobs. Programs are given all of them, the newest first.\n\n"
+    "On a terminal: what is not done and what failed lately, what runs first; -a shows all.",
+    (
+        Option("everything", ("--all", "-a"), help="On a terminal too: what is over.", kind="flag"),
+        *_WHICH,
+        Option("limit", ("--limit", "-l"), "N", "No more. On a terminal 100.", "number"),
+        Option("offset", ("--offset",), "N", "Leave out so many.", "number"),
+        Option("show_env", ("--show-env",), help="Environments in JSON too.", kind="flag"),
+        Option("output", ("--output", "-o"), "table|json|jsonl|tsv|ids", "Off a terminal: tsv."),
+        Option("no_header", ("--no-header",), help="No names above the columns.", kind="flag"),
+        _JSON,
+    ),
+    SELECTORS,
+    mixed=True,
+)
+
+COUNT: Final = Command(
+    "count", "SEL…", "Print how many jobs there are.", (*_WHICH, _JSON), SELECTORS, mixed=True
+)
+
+IS: Final = Command(
+    "is",
+    "STATE SEL…",
+    "Exit 0 when every one of the jobs is in this state, else 1. Prints nothing.\n\n"
+    "`done` is finished or failed.",
+    (_JSON,),
+    SELECTORS,
+    mixed=True,
+)
+
 
 def parse(
-    options: Sequence[Option], words: Sequence[str], environment: Mapping[str, str]
+    options: Sequence[Option],
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    mixed: bool = False,
 ) -> tuple[dict[str, Any], list[str]] | None:
-    """The options in front of the first word, and what follows them.
+    """The options in front of the first word, or `mixed` among the words, and the words.
 
     What is not given is taken from the environment, if the option has a variable there. None for
     anything that is not plainly right, and for --help.
     """
     known = {flag: option for option in options for flag in option.flags}
     values: dict[str, Any] = {}
-    rest = list(reversed(words))
-    while rest and rest[-1].startswith("-") and rest[-1] != "-":
+    rest, passed = list(reversed(words)), list[str]()
+    while rest:
+        if not rest[-1].startswith("-") or rest[-1] == "-":
+            if not mixed:
+                break
+            passed.append(rest.pop())
+            continue
         word = rest.pop()
         if word == "--":
             break
@@ -129,7 +197,13 @@ def parse(
     for option in options:
         if option.env and option.name not in values and environment.get(option.env):
             values[option.name] = environment[option.env]
-    return values, rest[::-1]
+    return values, passed + rest[::-1]
+
+
+def keyed(values: dict[str, Any]) -> list[str]:
+    """The options that say which jobs, as the selectors that they stand for."""
+    keys = ("state", "queue", "task", "label")
+    return [f"{key}:{word}" for key in keys for word in values.get(key, ())]
 
 
 def _long(word: str, rest: list[str], known: dict[str, Option], values: dict[str, Any]) -> bool:

@@ -1,40 +1,36 @@
-"""Many jobs: `list`, `count` and `is`."""
+"""Many jobs: `list`."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Annotated, Final
+from typing import Any, Final
 
-import typer
-
-from spoolq.cli import options
-from spoolq.cli.context import Opened, opened
-from spoolq.cli.exits import NO
-from spoolq.cli.formats import Listing, NoHeader, Output, chosen, hint, hints
-from spoolq.cli.output import compact, digits, escape, iso, job_json, print_json, words
-from spoolq.cli.selecting import Selectors, selection, some_jobs
+from spoolq.backend import Backend
+from spoolq.cli.colours import paint
+from spoolq.cli.context import Opened
+from spoolq.cli.exits import USAGE, Refused
+from spoolq.cli.formats import Listing, chosen, hint, hints
+from spoolq.cli.grammar import keyed
+from spoolq.cli.output import compact, digits, escape, iso, job_json
+from spoolq.cli.output import words as as_typed
+from spoolq.cli.selecting import selection
 from spoolq.cli.tables import Column
 from spoolq.lookup import Found, find
 from spoolq.lookup import hint as meant
 from spoolq.model import JSON, STATES, JobInfo
-from spoolq.selection import Selection, parse
+from spoolq.selection import Selection
 from spoolq.why import EXEC, VIEWS, View, age
 
 RECENT: Final = 86_400.0  # seconds for which a failed job is listed without being asked for
 NEVER: Final = "\u2013"  # in place of a time
 SHOWN: Final = 100  # jobs that are shown on a terminal
 
-State = Annotated[
-    list[str] | None,
-    typer.Option("--state", "-S", metavar="STATE", help=f"{', '.join((*STATES, *VIEWS))}."),
-]
-Task = Annotated[list[str] | None, typer.Option("--task", "-t", metavar="TASK", help="Repeatable.")]
-
 _COLUMNS: Final = (
     Column("ID"),
-    Column("STATE"),
+    Column("STATE", paint=paint),
     Column("QUEUE", rank=1, least=8),
+    Column("LABEL", rank=2, least=8),
     Column("TASK", least=12),
     Column("PRIO", right=True, rank=5, empty=("0",)),
     Column("AGE", right=True, rank=4),
@@ -49,50 +45,24 @@ _NAMES: Final = (
 )  # fmt: skip
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register these commands."""
-    app.command("list")(list_jobs)
-    app.command("ls", hidden=True)(list_jobs)
-    app.command()(count)
-    app.command("is")(is_state)
-
-
-def list_jobs(
-    context: typer.Context,
-    *,
-    selectors: Selectors = None,
-    everything: Annotated[
-        bool, typer.Option("--all", "-a", help="On a terminal too: what is over.")
-    ] = False,
-    state: State = None,
-    queue: options.Queues = None,
-    task: Task = None,
-    limit: Annotated[
-        int | None,
-        typer.Option("--limit", "-l", min=0, help=f"No more. On a terminal {SHOWN}."),
-    ] = None,
-    offset: Annotated[int, typer.Option("--offset", min=0)] = 0,
-    show_env: Annotated[bool, typer.Option("--show-env", help="Environments in JSON too.")] = False,
-    output: Output = None,
-    no_header: NoHeader = False,
-    as_json: options.AsJson = False,
-) -> None:
-    """List jobs. Programs are given all of them, the newest first.
-
-    On a terminal: what is not done and what failed lately, what runs first; -a shows all.
-    """
-    form = chosen(output, as_json=as_json)
-    asked = selection([*(selectors or ()), *_keyed(state=state, queue=queue, task=task)])
+def list_jobs(opened: Opened, values: dict[str, Any], words: list[str]) -> int:
+    """`spoolq list`: the exit code."""
+    form = chosen(values.get("output"), as_json=bool(values.get("as_json")))
+    asked = selection([*words, *keyed(values)])
+    for name in ("limit", "offset"):
+        if values.get(name, 0) < 0:
+            raise Refused(USAGE, f"--{name} must not be negative")
     show(
-        opened(context),
+        opened,
         asked,
         form,
-        everything=everything,
-        limit=limit,
-        offset=offset,
-        show_env=show_env,
-        header=not no_header,
+        everything=bool(values.get("everything")),
+        limit=values.get("limit"),
+        offset=values.get("offset", 0),
+        show_env=bool(values.get("show_env")),
+        header=not values.get("no_header"),
     )
+    return 0
 
 
 def show(
@@ -107,7 +77,7 @@ def show(
     header: bool = True,
 ) -> None:
     """Print the jobs of a selection; without a state those that somebody may have to look after."""
-    backend = asked_of.spool.backend
+    backend = asked_of.backend
     if limit is None and form == "table":
         limit = SHOWN
     # A program that is given some jobs only, as a person is, would take them for all there are.
@@ -159,50 +129,6 @@ def run_time(job: JobInfo) -> float | None:
     return max(0.0, (job.time if job.state == "active" else job.finished or job.time) - job.started)
 
 
-def count(
-    context: typer.Context,
-    *,
-    selectors: Selectors = None,
-    state: State = None,
-    queue: options.Queues = None,
-    task: Task = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """Print how many jobs there are."""
-    asked = selection([*(selectors or ()), *_keyed(state=state, queue=queue, task=task)])
-    number = _count(opened(context), asked)
-    if as_json:
-        print_json({"count": number})
-    else:
-        print(number)
-
-
-def is_state(
-    context: typer.Context,
-    *,
-    state: Annotated[str, typer.Argument(metavar="STATE")],
-    selectors: Selectors = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """Exit 0 when every one of the jobs is in this state, else 1. Prints nothing.
-
-    `done` is finished or failed.
-    """
-    states = (
-        ("finished", "failed") if state == "done" else (*parse([f"state:{state}"]).words["state"],)
-    )
-    found = some_jobs(opened(context).spool, selectors)
-    answers = {job.id: bool({job.state, found.view(job)} & {*states}) for job in found.jobs}
-    if as_json:
-        print_json([{"id": job_id, "is": answer} for job_id, answer in answers.items()])
-    if not all(answers.values()):
-        raise typer.Exit(NO)
-
-
-def _keyed(**given: list[str] | None) -> list[str]:
-    return [f"{key}:{value}" for key, values in given.items() for value in values or ()]
-
-
 def _unfinished(
     asked: Selection, *, everything: bool
 ) -> tuple[Selection, Callable[[JobInfo, View], bool] | None]:
@@ -217,15 +143,14 @@ def _unfinished(
     return Selection(words={**asked.words, "state": states}), keep
 
 
-def _count(asked_of: Opened, asked: Selection) -> int:
-    backend = asked_of.spool.backend
+def count_jobs(backend: Backend, asked: Selection) -> int:
+    """How many jobs a selection means: from names alone, where they can tell."""
     views = set(asked.words.get("state", ())) - set(STATES)
     if asked.names_ids or views or not asked.words.keys() <= {"state", "queue", "task"}:
         return len(find(backend, asked).jobs)
     names = {key: asked.exact(key) for key in ("queue", "task")}
     if any(names[key] is None and key in asked.words for key in names):
         return len(find(backend, asked).jobs)
-    # From names alone, and for states without looking at each of them.
     page = backend.list_jobs(0, 0, states=asked.states, queues=names["queue"], tasks=names["task"])
     return page.total
 
@@ -251,7 +176,8 @@ def _row(found: Found, job: JobInfo) -> list[str]:
         str(job.id),
         found.view(job),
         escape(job.queue),
-        words(job) if job.task == EXEC else escape(job.task),
+        escape(str(job.notes.get("label", ""))),
+        as_typed(job) if job.task == EXEC else escape(job.task),
         str(job.priority),
         age(job.time - job.created),
         NEVER if ran is None else age(ran),
@@ -281,18 +207,18 @@ def _cells(found: Found, job: JobInfo) -> list[str]:
         *("" if at is None else iso(at) for at in times),
         tries(job),
         escape(found.reason(job).text),
-        words(job),
+        as_typed(job),
     ]
 
 
 def _say_what_is_missing(
     asked_of: Opened, asked: Selection, found: Found, *, hidden: bool, limit: int | None
 ) -> None:
-    backend = asked_of.spool.backend
+    backend = asked_of.backend
     shown = len(found.jobs)
     parts = [f"{shown} of {shown} shown"]
     if limit is not None and shown == limit:
-        parts = [f"{shown} of {digits(_count(asked_of, asked))} shown (-l N)"]
+        parts = [f"{shown} of {digits(count_jobs(backend, asked))} shown (-l N)"]
     if hidden and not asked.words.keys() - {"state"}:
         failed = sum(job.state == "failed" for job in found.jobs)
         totals = {

@@ -33,7 +33,7 @@ from spoolq.cli.exits import (
     USAGE,
     Refused,
 )
-from spoolq.cli.formats import Listing, NoHeader, Output, chosen, hint
+from spoolq.cli.formats import Listing, chosen, hint
 from spoolq.cli.output import escape, iso, print_json, say
 from spoolq.cli.tables import Column
 from spoolq.clock import SystemClock
@@ -125,8 +125,8 @@ def unlock(
 def locks(
     context: typer.Context,
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME…")] = None,
-    output: Output = None,
-    no_header: NoHeader = False,
+    output: options.Output = None,
+    no_header: options.NoHeader = False,
     as_json: options.AsJson = False,
 ) -> None:
     """List the locks that are held, one line a holder."""

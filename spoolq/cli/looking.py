@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -14,8 +15,9 @@ from spoolq.cli.following import follow as follow_log
 from spoolq.cli.formats import hint
 from spoolq.cli.listing import tries
 from spoolq.cli.output import compact, escape, print_json
-from spoolq.cli.selecting import Selector, one_job
+from spoolq.cli.selecting import one_job
 from spoolq.cli.waiting import told
+from spoolq.clock import SystemClock
 from spoolq.logs import log_path, logged_attempts, read_log
 from spoolq.lookup import around
 from spoolq.model import JSON, JobInfo
@@ -33,7 +35,7 @@ def add_to(app: typer.Typer) -> None:
 def logs(
     context: typer.Context,
     *,
-    selector: Selector = LAST,
+    selector: options.Selector = LAST,
     lines: Annotated[
         int | None, typer.Option("--lines", "-n", min=0, help="Only the last N lines.")
     ] = None,
@@ -43,6 +45,10 @@ def logs(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")
     ] = False,
+    timestamps: Annotated[
+        bool, typer.Option("--timestamps", help="With --follow: when each line came.")
+    ] = False,
+    path: Annotated[bool, typer.Option("--path", help="Print where its log is.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Print what a job has written. Off a terminal it is passed on byte by byte.
@@ -54,8 +60,13 @@ def logs(
     if follow:
         if as_json or attempt is not None:
             raise Refused(USAGE, "--follow shows the newest try, as it is written")
-        raise typer.Exit(_follow(opened(context).spool, root, job, lines))
+        raise typer.Exit(_follow(opened(context).spool, root, job, lines, stamped=timestamps))
+    if timestamps:
+        raise Refused(USAGE, "a log says nothing of time: --timestamps goes with --follow")
     retries = attempt - 1 if attempt is not None else _shown_attempt(root, job)
+    if path:
+        print(log_path(root, job.id, job.retries if retries is None else retries))
+        return
     output = None if retries is None else read_log(root, job.id, retries)
     if output is None and attempt is not None:
         raise Refused(NOT_FOUND, f"job {job.id} has no output of try {attempt}")
@@ -71,7 +82,7 @@ def logs(
 
 
 def result(
-    context: typer.Context, *, selector: Selector = LAST, as_json: options.AsJson = False
+    context: typer.Context, *, selector: options.Selector = LAST, as_json: options.AsJson = False
 ) -> None:
     """Print what a finished job has returned, as JSON; exit 1 when there is no result yet.
 
@@ -86,8 +97,28 @@ def result(
     print_json(job.result)
 
 
-def _follow(spool: Spool, root: str, job: JobInfo, lines: int | None) -> int:
+class _Stamps:
+    """Puts the time of day before every line."""
+
+    def __init__(self) -> None:
+        self._at_start = True
+
+    def put(self, data: bytes) -> bytes:
+        """The same output, each line that begins in it with the time it came."""
+        now = datetime.fromtimestamp(SystemClock().wall()).astimezone()
+        stamp = now.strftime("%H:%M:%S  ").encode()
+        lines = data.splitlines(keepends=True)
+        before = [stamp if self._at_start else b"", *([stamp] * (len(lines) - 1))]
+        self._at_start = data.endswith(b"\n")
+        return b"".join(start + line for start, line in zip(before, lines, strict=True))
+
+
+def _follow(spool: Spool, root: str, job: JobInfo, lines: int | None, *, stamped: bool) -> int:
+    stamps = _Stamps() if stamped else None
+
     def write(data: bytes) -> None:
+        if stamps is not None and data:
+            data = stamps.put(data)
         if sys.stdout.isatty():
             print(escape(data.decode("utf-8", "replace"), lines=True), end="", flush=True)
         else:

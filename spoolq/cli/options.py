@@ -9,8 +9,19 @@ import typer
 
 from spoolq.cli.durations import parse_duration
 from spoolq.cli.exits import USAGE, Refused
+from spoolq.cli.formats import FORMS
+from spoolq.cli.grammar import SELECTORS
 from spoolq.cli.ids import parse_ids
 from spoolq.model import JSON
+
+Selectors = Annotated[list[str] | None, typer.Argument(metavar="SEL…", help=SELECTORS)]
+Selector = Annotated[str, typer.Argument(metavar="SEL", help=SELECTORS)]
+
+Output = Annotated[
+    str | None,
+    typer.Option("--output", "-o", metavar="|".join(FORMS), help="Off a terminal: tsv."),
+]
+NoHeader = Annotated[bool, typer.Option("--no-header", help="No names above the columns.")]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="Ids and ranges: 7 9-12.")]

@@ -15,7 +15,7 @@ from spoolq.cli import options
 from spoolq.cli.context import opened
 from spoolq.cli.durations import parse_duration
 from spoolq.cli.exits import NOT_FOUND, USAGE, Refused
-from spoolq.cli.formats import Listing, NoHeader, chosen, hint
+from spoolq.cli.formats import Listing, chosen, hint
 from spoolq.cli.given import parse_json
 from spoolq.cli.output import escape, iso, print_json
 from spoolq.cli.tables import Column
@@ -90,7 +90,7 @@ def schedule(
     output: Annotated[
         str | None, typer.Option("--output", metavar="table|json|jsonl|tsv|ids")
     ] = None,
-    no_header: NoHeader = False,
+    no_header: options.NoHeader = False,
     as_json: options.AsJson = False,
 ) -> None:
     """List schedules, show the one that is named, or store, pause, resume or remove one."""

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Final, Protocol
 
-import typer
-
+from spoolq.backend import Backend
 from spoolq.cli.exits import NOT_FOUND, USAGE, Refused
+from spoolq.cli.grammar import SELECTORS
 from spoolq.lookup import Found, find, hint
 from spoolq.model import JobInfo
 from spoolq.selection import LAST, Selection, parse
-from spoolq.spool import Spool
 
 STDIN: Final = "-"
-HELP: Final = "7 9-12 last all state:failed queue:gpu task:resize note:batch=7, or - for stdin."
 
-Selectors = Annotated[list[str] | None, typer.Argument(metavar="SEL…", help=HELP)]
-Selector = Annotated[str, typer.Argument(metavar="SEL", help=HELP)]
+
+class HasBackend(Protocol):
+    """A Spool, or what a command has opened of one."""
+
+    @property
+    def backend(self) -> Backend: ...
 
 
 def selection(words: Sequence[str]) -> Selection:
@@ -35,11 +37,11 @@ def selection(words: Sequence[str]) -> Selection:
     return parse(given)
 
 
-def some_jobs(spool: Spool, words: Sequence[str] | None) -> Found:
+def some_jobs(spool: HasBackend, words: Sequence[str] | None) -> Found:
     """At least one job, newest first. Raises Refused when nothing was asked for, or matched."""
     asked = selection(words or ())
     if asked.is_empty:
-        raise Refused(USAGE, f"which jobs? {HELP}")
+        raise Refused(USAGE, f"which jobs? {SELECTORS}")
     found = find(spool.backend, asked)
     if not found.jobs:
         raise Refused(
@@ -48,12 +50,12 @@ def some_jobs(spool: Spool, words: Sequence[str] | None) -> Found:
     return found
 
 
-def some_or_last(spool: Spool, words: Sequence[str] | None) -> Found:
+def some_or_last(spool: HasBackend, words: Sequence[str] | None) -> Found:
     """`some_jobs`; the newest job when nothing was asked for."""
     return some_jobs(spool, words or [LAST])
 
 
-def one_job(spool: Spool, word: str) -> JobInfo:
+def one_job(spool: HasBackend, word: str) -> JobInfo:
     """The only job that a word means. Raises Refused when it means several."""
     found = some_jobs(spool, [word])
     if len(found.jobs) > 1:

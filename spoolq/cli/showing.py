@@ -12,11 +12,12 @@ import typer
 
 from spoolq.backend import Backend
 from spoolq.cli import options
+from spoolq.cli.colours import paint
 from spoolq.cli.context import Opened, opened
 from spoolq.cli.formats import hint, terminal_width
 from spoolq.cli.listing import described, progress, run_time, tries
 from spoolq.cli.output import compact, escape, job_json, local, many, print_json, status, words
-from spoolq.cli.selecting import Selectors, selection, some_or_last
+from spoolq.cli.selecting import selection, some_or_last
 from spoolq.cli.tables import cells, cut
 from spoolq.logs import logged_attempts, read_log
 from spoolq.lookup import Found, those_of
@@ -34,6 +35,7 @@ from spoolq.why import (
 
 TAIL: Final = 64 * 1024  # bytes of output read for its last lines
 CHILDREN: Final = 10  # that are shown with what they do
+LONGEST: Final = 400  # columns of a value on a terminal
 LINES: Final = 10  # of them shown
 
 
@@ -47,7 +49,7 @@ def add_to(app: typer.Typer) -> None:
 def show(
     context: typer.Context,
     *,
-    selectors: Selectors = None,
+    selectors: options.Selectors = None,
     show_env: Annotated[bool, typer.Option("--show-env", help="Its environment too.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -56,7 +58,7 @@ def show(
     With --json one object for one id, and an array for everything else.
     """
     spool = opened(context)
-    found = some_or_last(spool.spool, selectors)
+    found = some_or_last(spool, selectors)
     if as_json:
         values = [described(found, job, show_env=show_env) for job in found.jobs]
         print_json(values[0] if selection(selectors or [LAST]).is_one else values)
@@ -70,11 +72,11 @@ def show(
 def why(
     context: typer.Context,
     *,
-    selectors: Selectors = None,
+    selectors: options.Selectors = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Say why a job is not running, and what to do about it; the newest one by default."""
-    found = some_or_last(opened(context).spool, selectors)
+    found = some_or_last(opened(context), selectors)
     if as_json:
         values = [explained(found, job) for job in found.jobs]
         print_json(values[0] if selection(selectors or [LAST]).is_one else values)
@@ -98,6 +100,9 @@ def explain(found: Found, job: JobInfo) -> list[str]:
     """The answer of `why` for people."""
     name, seen = _name(job), found.view(job)
     reasons = found.reasons(job)
+    if reasons[0].code == "paused":
+        text = escape(reasons[0].text)
+        return [f"{job.id} {name} is active but {text}", f"  fix: spoolq resume {job.id}"]
     if seen == "active":
         return [f"{job.id} {name} is running {escape(reasons[0].text)}"]
     if seen == "finished":
@@ -110,7 +115,7 @@ def explain(found: Found, job: JobInfo) -> list[str]:
     but = " but not running" if seen == "ready" else ""
     lines = [f"{job.id} {name} is {seen}{but}, because"]
     for one in reasons:
-        lines.append(f"  ✗ {escape(_sentence(one))}")
+        lines.append(f"  {paint('✗')} {escape(_sentence(one))}")
         lines += [f"      {line}" for line in _more(found, job, one)]
     lines += _checked(found, job, {one.code for one in reasons})
     if fixes := _fixes(job, reasons[0]):
@@ -163,7 +168,7 @@ def _checked(found: Found, job: JobInfo, codes: set[str]) -> Iterator[str]:
         del good["parents"]
     if codes & {"task-limit", "queue-limit"}:
         del good["limit"]
-    passed = [f"✓ {text}" for code, text in good.items() if code not in codes]
+    passed = [f"{paint('✓')} {text}" for code, text in good.items() if code not in codes]
     if passed:
         yield "  " + "   ".join(passed)
     scene = found.scene
@@ -171,7 +176,7 @@ def _checked(found: Found, job: JobInfo, codes: set[str]) -> Iterator[str]:
     knowing = sum(knows(worker, job.task, scene.executables) for worker in live)
     if live and knowing:
         task = "a command line" if job.task == EXEC else f"task '{escape(job.task)}'"
-        yield f"  ✓ {task} is known to {knowing} of {many(len(live), 'live worker')}"
+        yield f"  {paint('✓')} {task} is known to {knowing} of {many(len(live), 'live worker')}"
 
 
 def _fixes(job: JobInfo, one: Reason) -> list[str]:
@@ -197,10 +202,10 @@ def _fixes(job: JobInfo, one: Reason) -> list[str]:
 
 def _print_job(spool: Opened, found: Found, job: JobInfo, *, show_env: bool) -> None:
     on_a_terminal = sys.stdout.isatty()
-    fields = _fields(spool.spool.backend, found, job, show_env=show_env)
+    fields = _fields(spool.backend, found, job, show_env=show_env)
     if on_a_terminal:
         print(_head(found, job))
-        for name, value in _folded(fields, terminal_width()):
+        for name, value in _folded(_shortened(fields, job), terminal_width()):
             print(f"{name:>10}: {value}")
     else:
         for name, value in {
@@ -222,7 +227,8 @@ def _head(found: Found, job: JobInfo) -> str:
     left, right = f"● {job.id}  {_name(job)}", found.view(job)
     width = min(terminal_width(), 80) - 1
     left = cut(left, width - len(right) - 1)
-    return left + " " * (width - cells(left) - len(right)) + right
+    space = " " * (width - cells(left) - len(right))
+    return left.replace("●", paint("●", right), 1) + space + paint(right)
 
 
 def _fields(backend: Backend, found: Found, job: JobInfo, *, show_env: bool) -> dict[str, str]:
@@ -258,6 +264,17 @@ def _fields(backend: Backend, found: Found, job: JobInfo, *, show_env: bool) -> 
         "File": None if path is None else escape(path),
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _shortened(fields: dict[str, str], job: JobInfo) -> dict[str, str]:
+    """No value fills the screen: the whole of it is asked for in another way."""
+    whole = {"Result": f"spoolq result {job.id}"}
+    return {
+        name: value
+        if cells(value) <= LONGEST
+        else f"{cut(value, LONGEST)} (all: {whole.get(name, f'spoolq show --json {job.id}')})"
+        for name, value in fields.items()
+    }
 
 
 def _folded(fields: dict[str, str], width: int) -> Iterator[tuple[str, str]]:

@@ -11,18 +11,20 @@ import typer
 
 from spoolq.backend import Backend
 from spoolq.cli import options
+from spoolq.cli.autostart import ensure_served
 from spoolq.cli.context import opened
 from spoolq.cli.durations import parse_duration
 from spoolq.cli.exits import CONFLICT, NO, USAGE, Refused
 from spoolq.cli.formats import hint
 from spoolq.cli.output import print_json, say
-from spoolq.cli.selecting import STDIN, Selector, Selectors, one_job, selection, some_jobs
+from spoolq.cli.selecting import STDIN, one_job, selection, some_jobs
 from spoolq.clock import Clock, SystemClock
 from spoolq.lookup import find
 from spoolq.loop.remote import KILLS
 from spoolq.model import JSON, JobInfo
 from spoolq.selection import Selection, did_you_mean
 from spoolq.spool import Spool
+from spoolq.why import EXEC
 
 GRACE: Final = "5s"  # between TERM and KILL
 _ANSWER: Final = 10.0  # seconds beyond its command interval that a worker is given to obey
@@ -46,7 +48,7 @@ def add_to(app: typer.Typer) -> None:
 def retry(
     context: typer.Context,
     *,
-    selectors: Selectors = None,
+    selectors: options.Selectors = None,
     queue: options.NewQueue = None,
     priority: options.Priority = None,
     delay: options.Delay = None,
@@ -77,7 +79,7 @@ def retry(
 
 
 def hold(
-    context: typer.Context, selectors: Selectors = None, as_json: options.AsJson = False
+    context: typer.Context, selectors: options.Selectors = None, as_json: options.AsJson = False
 ) -> None:
     """Keep inactive jobs from being started until they are released."""
     spool = opened(context).spool
@@ -91,22 +93,25 @@ def hold(
 
 
 def release(
-    context: typer.Context, selectors: Selectors = None, as_json: options.AsJson = False
+    context: typer.Context, selectors: options.Selectors = None, as_json: options.AsJson = False
 ) -> None:
     """Let held jobs start, once they are due and nothing else keeps them."""
     spool = opened(context).spool
+    jobs = _oldest_first(spool, selectors)
     each(
-        _oldest_first(spool, selectors),
+        jobs,
         lambda job: spool.backend.unhold_job(job.id),
         done="released",
         refused="it is not held",
         as_json=as_json,
     )
+    for queue in sorted({job.queue for job in jobs if job.task == EXEC}):
+        ensure_served(opened(context), queue)  # whoever was started for it may have left
 
 
 def remove(
     context: typer.Context,
-    selectors: Selectors = None,
+    selectors: options.Selectors = None,
     yes: Yes = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -125,7 +130,7 @@ def remove(
 
 def clean(
     context: typer.Context,
-    selectors: Selectors = None,
+    selectors: options.Selectors = None,
     older: Annotated[
         str, typer.Option("--older", metavar="DURATION", help="Ended at least so long ago.")
     ] = "0",
@@ -168,7 +173,7 @@ def clean(
 def note(
     context: typer.Context,
     *,
-    selector: Selector,
+    selector: options.Selector,
     pairs: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE…", help="JSON, else text.")
     ] = None,
@@ -189,7 +194,7 @@ def note(
 def kill(
     context: typer.Context,
     *,
-    selectors: Selectors = None,
+    selectors: options.Selectors = None,
     signal: Annotated[
         str | None,
         typer.Option("--signal", "-s", metavar="|".join(KILLS), help="This one, and no more."),

@@ -6,7 +6,7 @@ Pure: lines out of cells. Cells are escaped already.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 GAP: Final = "  "
@@ -23,6 +23,8 @@ class Column(NamedTuple):
     """How few characters its cells may be cut to when the terminal is narrow; None: never cut."""
     rank: int = 0
     """Of the columns that a narrow terminal does without the highest goes first; 0 stays."""
+    paint: Callable[[str], str] | None = None
+    """Gives its cells their colours once they are cut and padded."""
     empty: Sequence[str] = ("",)
     """Cells that say nothing: a column that holds no others is left out, unless `rank` is 0."""
 
@@ -42,9 +44,7 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) 
         kept.remove(max(kept, key=lambda number: columns[number].rank))
     _shrink(kept, sizes, columns, width)
     return [
-        GAP.join(
-            _padded(line[number], sizes[number], right=columns[number].right) for number in kept
-        ).rstrip()
+        GAP.join(_drawn(line[number], sizes[number], columns[number]) for number in kept).rstrip()
         for line in lines
     ]
 
@@ -107,6 +107,11 @@ def _shrink(kept: list[int], sizes: dict[int, int], columns: Sequence[Column], w
             over -= taken
     if over > 0:  # a terminal on which nothing fits
         sizes[kept[-1]] = max(1, sizes[kept[-1]] - over)
+
+
+def _drawn(cell: str, size: int, column: Column) -> str:
+    text = _padded(cell, size, right=column.right)
+    return column.paint(text) if column.paint and cell != column.name else text
 
 
 def _padded(cell: str, size: int, *, right: bool) -> str:

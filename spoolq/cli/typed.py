@@ -22,8 +22,11 @@ _TYPES: Final[dict[str, Any]] = {
 }
 
 
-def add_command(app: typer.Typer, command: Command, run: Run) -> None:
-    """Register a command that calls `run` with its options and words, and exits as it says."""
+def add_command(app: typer.Typer, command: Command, run: Run, *, alias: str | None = None) -> None:
+    """Register a command that calls `run` with its options and words, and exits as it says.
+
+    `alias` is another name, which help does not tell of.
+    """
     names = _unique(command.options)
 
     def call(context: typer.Context, words: list[str] | None, **given: Any) -> None:
@@ -39,7 +42,9 @@ def add_command(app: typer.Typer, command: Command, run: Run) -> None:
         raise typer.Exit(run(opened(context), values, list(words or ())))
 
     keyword, plain = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
-    words = Annotated[list[str] | None, typer.Argument(metavar=command.words, show_default=False)]
+    about: dict[str, Any] = {"metavar": command.words, "show_default": False}
+    about["help"] = command.words_help or None
+    words = Annotated[list[str] | None, typer.Argument(**about)]
     parameters = [
         inspect.Parameter("context", plain, annotation=typer.Context),
         inspect.Parameter("words", plain, default=None, annotation=words),
@@ -53,7 +58,11 @@ def add_command(app: typer.Typer, command: Command, run: Run) -> None:
     call.__doc__ = command.help
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {item.name: item.annotation for item in parameters}
-    app.command(context_settings={"allow_interspersed_args": False})(call)
+    app.command(
+        alias or command.name,
+        hidden=alias is not None,
+        context_settings={"allow_interspersed_args": command.mixed},
+    )(call)
 
 
 def _annotation(option: Option) -> Any:

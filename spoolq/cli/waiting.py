@@ -21,7 +21,7 @@ from spoolq.cli.exits import BY_SIGNAL, FAILED_ITSELF, NO, TIMED_OUT
 from spoolq.cli.following import exit_code_of
 from spoolq.cli.formats import hint, hints
 from spoolq.cli.output import compact, digits, escape, print_json, say
-from spoolq.cli.selecting import Selectors, selection, some_or_last
+from spoolq.cli.selecting import selection, some_or_last
 from spoolq.clock import Clock, SystemClock
 from spoolq.lookup import around
 from spoolq.model import JSON, JobInfo
@@ -131,7 +131,7 @@ def wait_for(
 def wait(
     context: typer.Context,
     *,
-    selectors: Selectors = None,
+    selectors: options.Selectors = None,
     any_one: Annotated[bool, typer.Option("--any", help="Until the first has ended.")] = False,
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Until the first has failed.")

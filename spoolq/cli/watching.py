@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spoolq.cli.durations import parse_duration
 from spoolq.cli.exits import BY_SIGNAL, FAILED_ITSELF, TIMED_OUT, USAGE, Refused
-from spoolq.cli.following import follow
+from spoolq.cli.following import follow, is_finished
 from spoolq.cli.output import escape, say
 from spoolq.errors import SpoolError
 
@@ -33,15 +33,21 @@ def patience(values: dict[str, Any]) -> float | None:
     return seconds
 
 
-def watch(opened: Opened, id: int, *, show: bool, seconds: float | None) -> int:
+def watch(
+    opened: Opened, id: int, *, show: bool, seconds: float | None, remove: bool = False
+) -> int:
     """Wait until a job has ended, passing on its output if `show`; the job's exit code.
 
+    With `remove` a job that has finished is removed then.
     124 when the time is up, 125 when the job or the spool has gone, 130 on Ctrl-C: the job goes
     on in each case.
     """
     try:
         with _Alarm(seconds):
-            return follow(opened.spool, opened.directory, id, _show if show else _drop)
+            code = follow(opened.spool, opened.directory, id, _show if show else _drop)
+        if remove and is_finished(opened.spool, id):
+            opened.spool.backend.remove_job(id)
+        return code
     except _TimeIsUpError:
         say(f"spoolq: job {id} has not ended after {seconds:g} s and goes on: spoolq logs -f {id}")
         return TIMED_OUT

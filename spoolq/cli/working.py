@@ -12,9 +12,10 @@ import typer
 from spoolq import journal
 from spoolq.cli import options
 from spoolq.cli import worker_options as given
-from spoolq.cli.apps import load_app
-from spoolq.cli.context import Opened, opened
+from spoolq.cli.apps import spool_of
+from spoolq.cli.context import opened
 from spoolq.cli.exits import USAGE, Refused
+from spoolq.clock import SystemClock
 from spoolq.loop.plan import Terms, count
 from spoolq.spool import Spool
 
@@ -74,13 +75,18 @@ def worker(
     _set_up_log(log_format, log_level)
     if reload:
         raise typer.Exit(_supervise())
-    _work(_spool(opened(context), app), status, terms, chosen)
+    _work(spool_of(opened(context), app), status, terms, chosen)
 
 
 def _work(spool: Spool, status: dict[str, Any], terms: Terms, runner: str) -> None:
     journal.log.info(_banner(spool, status))
     # `tasks` is for who asks why a job does not run; executables everybody sees in jobs/.
-    spool.worker(**status, tasks=sorted(spool.tasks)).run(terms, runner=runner)
+    about = {
+        "tasks": sorted(spool.tasks),
+        "version": version("spoolq"),
+        "clock": round(SystemClock().wall() - spool.backend.now(), 3),
+    }
+    spool.worker(**status, **about).run(terms, runner=runner)
 
 
 def _those_given(**values: float | None) -> dict[str, float]:
@@ -117,17 +123,6 @@ def _supervise() -> int:
     if not any(word.startswith("--grace") for word in arguments):
         arguments += ["--grace", RELOAD_GRACE]
     return supervise(arguments, os.getcwd())
-
-
-def _spool(asked: Opened, app: str | None) -> Spool:
-    if app is None:
-        return asked.spool
-    # What was asked for on this command line is what a program that names no directory opens.
-    asked.export()
-    spool = load_app(app)
-    if asked.given and os.path.realpath(asked.root) != os.path.realpath(spool.root or ""):
-        raise Refused(USAGE, f"--app {app} works on {spool.root}, not on {asked.root}")
-    return spool
 
 
 def _banner(spool: Spool, status: dict[str, Any]) -> str:

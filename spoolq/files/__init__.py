@@ -10,6 +10,7 @@
     families    parents and children                    registry  workers   locks   named locks
     census      counts: stats, history, totals
     catalog     look-up by id, and walks over all jobs
+    viewer      a spool opened only to look at names
     producer    a spool opened only to put jobs in
     fresh       new jobs that wait for nobody
     tokens      the two primitives of docs/format.md: move and supersede

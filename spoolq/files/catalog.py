@@ -7,7 +7,6 @@ that order meets it unless it was retried while the scan ran; then a second scan
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
 
 from spoolq.errors import JobCorrupt
 from spoolq.files import names
@@ -27,6 +26,12 @@ from spoolq.files.places import (
 )
 from spoolq.files.tokens import Settling, Token, Tokens
 from spoolq.states import STATES, State
+
+TYPE_CHECKING = False  # see `tuples`
+if TYPE_CHECKING:
+    from typing import Final, NamedTuple
+else:
+    from spoolq.tuples import NamedTuple
 
 _LOOKS: Final = 3  # at a block whose jobs change while it is looked at
 
@@ -68,6 +73,10 @@ class Catalog:
                 self._tokens.complete(found.token.name)
             except JobCorrupt:
                 return None  # repair sets it aside
+
+    def peek(self, id: int) -> Found | None:
+        """`find` for who must change nothing: a change under way is found in SETTLING."""
+        return self._seek(id)
 
     def revision(self, id: int) -> int | None:
         """The revision of a job, of a change under way that of the new file; None: no such job."""

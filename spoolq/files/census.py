@@ -13,7 +13,6 @@ import re
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import Any, Final, NamedTuple, TypeVar
 
 from spoolq.files import names
 from spoolq.files.catalog import Catalog
@@ -21,6 +20,14 @@ from spoolq.files.fs import Filesystem, has_settled
 from spoolq.files.layout import Layout
 from spoolq.files.places import HOUR, Place
 from spoolq.states import JSON, WAYS
+
+TYPE_CHECKING = False  # see `tuples`
+if TYPE_CHECKING:
+    from typing import Any, Final, NamedTuple, TypeVar
+
+    _T = TypeVar("_T")
+else:
+    from spoolq.tuples import NamedTuple
 
 # A whole line each: what an editor or rsync leaves beside a job has its name inside its own.
 _HEAD: Final = r"^\d+\.\d+\.\d+\.[0-9a-z]+"
@@ -33,7 +40,6 @@ _FINISHED: Final = re.compile(rf"{_HEAD}\.f(-?\d+){_TAIL}", re.MULTILINE | re.AS
 _FAMILY: Final = re.compile(r"^(\d+)\..*\.p([0-9a-f]{10})\.", re.MULTILINE | re.ASCII)
 _MANY: Final = 128  # directories that are listed one after the other
 _THREADS: Final = 4
-_T = TypeVar("_T")
 
 
 class Counted(NamedTuple):

@@ -15,8 +15,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
-import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
@@ -99,7 +97,7 @@ class Registry:
 
     def _enter(self, worker_id: int | None, now: float) -> Entry:
         id_ = self._counter.take() if worker_id is None else worker_id
-        worker = f"{id_}-{secrets.token_hex(16)}"
+        worker = f"{id_}-{os.urandom(16).hex()}"
         entry = Entry(worker, id_, 0, now, "")
         entry = entry._replace(name=_entry_name(entry))
         staged = f"{self._layout.tmp}/worker.{worker}"
@@ -361,7 +359,7 @@ def _seconds(value: Any) -> float:
 def this_process() -> dict[str, Any]:
     """What identifies this process for certain, on this host, until it reboots."""
     return {
-        "host": socket.gethostname(),
+        "host": os.uname().nodename,
         "pid": os.getpid(),
         "start": start_time(os.getpid()),
         "boot": boot_id(),

@@ -437,12 +437,14 @@ class FileBackend(Backend):
     def _free_slot(self, record: Record) -> None:
         """An attempt is over: in a queue with a limit somebody else may start a job.
 
-        A process that knows of no limit leaves it to the next claimer that finds no room.
+        A process that knows of no limit leaves it to the next claimer that finds no room; so does
+        one to which the disk refuses it: the outcome is committed, and its caller is told so.
         """
         if self._queues.limits:
             queue = names.encode(record["queue"])
-            if queue in self._queues.limits and self._slots.free(queue, record["id"]):
-                self._publisher.ring(queue)
+            with suppress(SpoolUnavailable):
+                if queue in self._queues.limits and self._slots.free(queue, record["id"]):
+                    self._publisher.ring(queue)
 
     def _promote(self, due: Due, now: float) -> None:
         """Put a delayed job that is due among the ready ones; act on an alarm."""
@@ -937,10 +939,11 @@ class FileBackend(Backend):
                 return False
             encoded = names.encode(queue)
             self._publisher.forget_open()
-            if self._queues.read(encoded).limit is not None:
-                self._slots.tidy(encoded)
-            # CRASH: dying before this, claimers notice within a second.
-            self._publisher.bump(encoded)
+            with suppress(SpoolUnavailable):  # it is so; claimers find out by themselves
+                if self._queues.read(encoded).limit is not None:
+                    self._slots.tidy(encoded)
+                # CRASH: dying before this, claimers notice within a second.
+                self._publisher.bump(encoded)
             return True
 
     def controls(self) -> dict[str, Control]:

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final, NamedTuple
 
 from spoolq.errors import JobCorrupt, SpoolUnavailable
 from spoolq.files import names, records
@@ -30,6 +29,12 @@ from spoolq.files.fs import Denied, Filesystem, NoDirectory
 from spoolq.files.layout import Layout
 from spoolq.files.places import SETTLING, Place, Places, job_name, parse_code
 from spoolq.transitions import Record
+
+TYPE_CHECKING = False  # see `tuples`
+if TYPE_CHECKING:
+    from typing import Final, NamedTuple
+else:
+    from spoolq.tuples import NamedTuple
 
 _SLEPT: Final = 1800.0  # seconds: half the age at which repair collects a `.new`
 

@@ -24,7 +24,7 @@ from spoolq.loop import plan
 from spoolq.loop.crew import Crew
 from spoolq.loop.lease import Lease
 from spoolq.loop.plan import Terms
-from spoolq.loop.remote import commands
+from spoolq.loop.remote import commands, say_paused
 from spoolq.loop.signals import Signals
 from spoolq.loop.space import Space
 from spoolq.notify import notify, reloading, watchdog_interval
@@ -292,6 +292,7 @@ class Engine:
 
     def _beat(self, now: float) -> None:
         """Send a heartbeat, and find out whether this worker was declared dead meanwhile."""
+        say_paused(self._status, self.crew)
         try:
             self._worker.register()
             info = self._worker.info()
@@ -445,6 +446,7 @@ class Engine:
         if not self._ending:
             notify("STOPPING=1")
             self._ending_at = now
+            self.crew.resume()  # nobody could any more, and they would never end
             log.info("stopping: %d jobs are still running", len(self.crew))
         if ending == Ending.KILL:
             self.crew.give_back = False

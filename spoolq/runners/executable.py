@@ -12,7 +12,7 @@ in an empty private directory with a small environment:
     SPOOLQ_ROOT SPOOLQ_JOB_ID SPOOLQ_TASK SPOOLQ_QUEUE SPOOLQ_ATTEMPT SPOOLQ_WORKER
 
 and what `spoolq.toml` adds: `[env]` sets variables, `pass_env` names variables to inherit.
-An `exec` job has the directory, umask and environment it was enqueued with instead.
+An `exec` job has the directory, umask, environment and stdin it was enqueued with instead.
 
 Exit status 0 finishes the job, anything else fails it. What cannot be started, or could have
 been written by somebody else, fails with the reason and is not run.
@@ -24,21 +24,22 @@ import errno
 import json
 import os
 import subprocess
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from base64 import b64decode
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
 
 from spoolq.clock import Clock, SystemClock
 from spoolq.errors import SpoolError, UnsafeFile
+from spoolq.executables import EXEC, find_executable
 from spoolq.logs import Cap, open_log, read_log
 from spoolq.model import JSON
 from spoolq.runners import Attempt, Run
 from spoolq.runners.account import Account, job_account
 from spoolq.runners.cgroup import Cgroup, Cgroups
 from spoolq.runners.marks import Marks, set_mark
-from spoolq.runners.names import EXEC, find_executable
 from spoolq.runners.program import NotStarted, ProgramRun, Scratch, Sweep
 from spoolq.runners.shelf import Shelf
 from spoolq.runners.trust import Targets, check_executable
@@ -248,6 +249,7 @@ class _Command:
     env: Environment
     cwd: str | None
     umask: int
+    stdin: bytes = b""
 
 
 def _prepare(
@@ -290,7 +292,33 @@ def _command_line(attempt: Attempt, settings: Settings) -> _Command:
     if cwd is not None and not os.path.isdir(cwd):
         raise NotADirectoryError(f"the directory it was enqueued in is gone: {cwd}")
     argv = [argument(value) for value in attempt.args]
-    return _Command(argv, _encode(env), cwd, umask)
+    return _Command(argv, _encode(env), cwd, umask, _stdin(attempt.kwargs.get("stdin", "")))
+
+
+def _stdin(given: JSON) -> bytes:
+    """What an exec job reads: text, or `{"base64": …}`."""
+    if isinstance(given, str):
+        return given.encode()
+    if isinstance(given, dict) and isinstance(given.get("base64"), str):
+        data: bytes = b64decode(given["base64"], validate=True)
+        return data
+    raise ValueError('an exec job\'s stdin must be a string, or {"base64": …}')
+
+
+@contextmanager
+def _source(data: bytes) -> Iterator[int]:
+    """Something to read these bytes from: a file in memory, so that nobody has to write on."""
+    if not data:
+        yield subprocess.DEVNULL
+        return
+    fd = os.memfd_create("stdin")
+    try:
+        with open(fd, "wb", closefd=False) as file:
+            file.write(data)
+        os.lseek(fd, 0, os.SEEK_SET)
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def argument(value: JSON) -> bytes:
@@ -362,10 +390,13 @@ def _spawn(
     # any just now. Setting it in the child would cost a fork instead of a vfork: 1 ms.
     before = set_mark(mark)
     try:
-        with nullcontext() if group is None else group.door() as enter:
+        with (
+            nullcontext() if group is None else group.door() as enter,
+            _source(command.stdin) as stdin,
+        ):
             return subprocess.Popen(
                 command.argv,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=log,
                 stderr=log,
                 close_fds=True,

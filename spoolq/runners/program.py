@@ -21,7 +21,7 @@ from spoolq.model import JSON
 from spoolq.runners import Outcome
 from spoolq.runners.cgroup import Cgroup
 from spoolq.runners.deadline import Deadline
-from spoolq.runners.marks import kill_marked
+from spoolq.runners.marks import kill_marked, signal_all_of
 from spoolq.runners.waiting import wait_for_run
 
 MAX_RESULT: Final = 1024 * 1024  # bytes of a result; a larger one belongs into a file of its own
@@ -179,6 +179,19 @@ class ProgramRun:
             if self._group is not None:
                 self._group.signal(signal, but_group=self.pid)
 
+    def pause(self) -> bool:
+        """Stop the program and everything it started; its timeout stands still meanwhile."""
+        self.kill(signals.SIGSTOP)
+        signal_all_of(self.pid, signals.SIGSTOP)
+        self._deadline.pause()
+        return self._outcome is None
+
+    def resume(self) -> None:
+        """Let them go on, and the timeout."""
+        self._deadline.resume()
+        signal_all_of(self.pid, signals.SIGCONT)
+        self.kill(signals.SIGCONT)
+
     def _enforce_timeout(self) -> None:
         number = self._deadline.signal()
         if number is not None:
@@ -227,23 +240,13 @@ class ProgramRun:
         return Outcome(ok=False, result=error, exit=exit_status)
 
 
-class NotStarted:
-    """A run that failed before there was a process."""
+class Over:
+    """A run that had ended before there was a process."""
 
     pid = 0
 
-    def __init__(self, kind: str, message: str, *, missing: bool) -> None:
-        """`kind` and `message` become the job's error; `missing` says that there is no such
-        program, where a shell would exit with 127 and not 126."""
-        self._outcome = Outcome(
-            ok=False,
-            result={"type": kind, "message": message},
-            exit={
-                "code": None,
-                "signal": None,
-                "reason": "not found" if missing else "not started",
-            },
-        )
+    def __init__(self, outcome: Outcome) -> None:
+        self._outcome = outcome
 
     def poll(self) -> Outcome:
         """The outcome."""
@@ -260,6 +263,32 @@ class NotStarted:
     def kill(self, signal: int) -> None:
         """Nothing is there to be sent a signal."""
         del signal
+
+    def pause(self) -> bool:
+        """Nothing is there to be stopped."""
+        return False
+
+    def resume(self) -> None:
+        """Nor to go on."""
+
+
+class NotStarted(Over):
+    """A program that could not be started."""
+
+    def __init__(self, kind: str, message: str, *, missing: bool) -> None:
+        """`kind` and `message` become the job's error; `missing` says that there is no such
+        program, where a shell would exit with 127 and not 126."""
+        reason = "not found" if missing else "not started"
+        status: dict[str, JSON] = {"code": None, "signal": None, "reason": reason}
+        super().__init__(Outcome(ok=False, result={"type": kind, "message": message}, exit=status))
+
+
+class Skipped(Over):
+    """A program that there was no need to start, which is as good as if it had ended well."""
+
+    def __init__(self, why: str) -> None:
+        """`why` becomes the job's result."""
+        super().__init__(Outcome(ok=True, result={"skipped": why}))
 
 
 def read_result(path: str, owner: int) -> tuple[JSON, dict[str, JSON]]:

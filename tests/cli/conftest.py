@@ -87,7 +87,8 @@ class Terminal:
         seen: list[bytes] = []
         reader = threading.Thread(target=self._read, args=(ours, seen))
         reader.start()
-        env = {**self.shell.env, "COLUMNS": str(columns), "TZ": "UTC"}
+        env = {"NO_COLOR": "1", "TERM": "xterm", **self.shell.env}
+        env |= {"COLUMNS": str(columns), "TZ": "UTC"}
         code = self.shell.zygote.run(
             "spoolq", words, env=env, cwd=self.shell.root.parent, out=screen, err=screen
         )

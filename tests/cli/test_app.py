@@ -32,14 +32,29 @@ def test_options_before_the_verb_do_not_hide_it(shell: Shell) -> None:
 
 
 def test_a_short_command_imports_no_more_than_it_needs(shell: Shell) -> None:
-    code = "import sys; from spoolq.cli.app import run; run(['list']); print(*sys.modules)"
     shell.ok("repair")
-    env = {**os.environ, **shell.env}
 
-    ran = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True)
+    loaded = modules_of(shell, "stats")
 
-    loaded = set(ran.stdout.decode().split())
-    heavy = {"rich", "pydantic", "asyncio", "importlib.metadata", "tomllib", "filelock", "ctypes"}
+    heavy = {"rich", "pydantic", "asyncio", "tomllib", "filelock", "ctypes"}
     assert heavy & loaded == set()
-    others = {f"spoolq.cli.{group}" for group in GROUPS if group != "listing"}
+    others = {f"spoolq.cli.{group}" for group in GROUPS if group != "counting"}
     assert (others | {"spoolq.loop.engine", "spoolq.runners.executable"}) & loaded == set()
+
+
+def test_a_listing_is_made_without_typer(shell: Shell) -> None:
+    shell.ok("enqueue", "task")
+
+    loaded = modules_of(shell, "list", "state:ready", "-o", "tsv")
+
+    heavy = {"typer", "click", "spoolq.spool", "spoolq.job", "shutil", "secrets"}
+    assert heavy & loaded == set()
+
+
+def modules_of(shell: Shell, *words: str) -> set[str]:
+    """Every module that a command loads."""
+    code = f"import sys; from spoolq.cli import _spoolq; _spoolq({words!r}); print(*sys.modules)"
+    env = {**os.environ, **shell.env}
+    run = [sys.executable, "-c", code]
+    ran = subprocess.run(run, env=env, capture_output=True, check=True)
+    return set(ran.stdout.decode().splitlines()[-1].split())

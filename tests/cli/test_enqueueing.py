@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from spoolq.files.store import FileBackend
 from tests.cli.conftest import Shell
 
 if TYPE_CHECKING:
@@ -249,3 +250,37 @@ def test_a_dry_run_shows_the_job_and_stores_nothing(shell: Shell) -> None:
     assert shown["kwargs"]["env"] == "hidden, use --show-env"
     assert shown["delayed"] - shown["created"] == 3600
     assert shell.json("list") == []
+
+
+@pytest.mark.parametrize("task", ["notfy", "notify.jb", "resise"])
+def test_a_task_that_is_nearly_one_that_is_known_is_refused(shell: Shell, task: str) -> None:
+    shell.add_executable("notify.job", "true")
+    backend = FileBackend(str(shell.root), durability="none")
+    backend.register_worker(status={"tasks": ["resize"]})
+
+    ran = shell.run("enqueue", task, "x")
+
+    assert (ran.code, ran.out) == (3, "")
+    assert "did you mean" in ran.err
+    assert "Known here: notify, notify.job, resize" in ran.err
+    assert shell.ok("enqueue", "--no-check", task) == "1"
+
+
+def test_a_task_that_somebody_may_know_is_let_pass(shell: Shell) -> None:
+    shell.add_executable("resize", "true")
+    backend = FileBackend(str(shell.root), durability="none")
+
+    assert shell.ok("enqueue", "something-else") == "1"  # its worker may come later
+    backend.register_worker(status={"tasks": ["resise"]})
+    assert shell.ok("enqueue", "resise") == "2"
+    backend.register_worker(status={})  # a program's own worker, which does not say
+    assert shell.ok("enqueue", "resisze") == "3"
+    assert shell.ok("job", "-e", "resized") == "4"  # Minion does not ask
+
+
+def test_of_many_jobs_the_task_is_looked_at_once(shell: Shell) -> None:
+    shell.add_executable("resize", "true")
+
+    ran = shell.run("enqueue", "resise", "--from", "/dev/null")
+
+    assert (ran.code, "did you mean 'resize'?" in ran.err) == (3, True)

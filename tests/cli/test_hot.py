@@ -14,11 +14,13 @@ import typer
 from spoolq.cli import grammar
 from spoolq.cli.app import GROUPS, make_app
 from spoolq.cli.context import Opened
-from spoolq.cli.grammar import ADD, ENQUEUE, IMPORT, Command, Option
+from spoolq.cli.grammar import ADD, COUNT, ENQUEUE, IMPORT, IS, LIST, Command, Option
 from spoolq.cli.typed import add_command
+from spoolq.files.store import FileBackend
 from tests.cli.conftest import Shell
+from tests.support.jobs import claim
 
-COMMANDS: Final = (ADD, ENQUEUE, IMPORT)
+COMMANDS: Final = (ADD, ENQUEUE, IMPORT, LIST, COUNT, IS)
 _VALUES: Final = {"text": "5m", "number": "-3", "list": "1,2"}
 
 # What a process may load to put one job in. Each name here is paid for by every turn of a loop.
@@ -31,11 +33,20 @@ ALLOWED: Final = frozenset(
         "re._constants", "re._parser", "reprlib", "types", "zlib",
         "spoolq", "spoolq.cli", "spoolq.cli.adding", "spoolq.cli.autostart", "spoolq.cli.context",
         "spoolq.cli.exits", "spoolq.cli.given", "spoolq.cli.grammar", "spoolq.cli.hot",
+        "spoolq.cli.knowing", "spoolq.executables",
         "spoolq.clock", "spoolq.errors", "spoolq.files", "spoolq.files.counters",
         "spoolq.files.fresh", "spoolq.files.fs", "spoolq.files.layout",
         "spoolq.files.names", "spoolq.files.places", "spoolq.files.producer",
         "spoolq.files.records", "spoolq.root", "spoolq.settings", "spoolq.states",
         "spoolq.transitions", "spoolq.tuples",
+    }
+)  # fmt: skip
+
+# And to look at the names of a spool.
+LOOKING: Final = frozenset(
+    {
+        "gc", "spoolq.cli.asking", "spoolq.executables", "spoolq.files.catalog",
+        "spoolq.files.census", "spoolq.files.tokens", "spoolq.files.viewer",
     }
 )  # fmt: skip
 
@@ -82,34 +93,49 @@ def spellings(option: Option) -> Iterator[list[str]]:
         yield [f"--no-{option.flags[0].removeprefix('--')}"]
 
 
-LINES: Final = [
-    (command, [*words, "make", "-j4", "--json", "--", "-x"])
-    for command in COMMANDS
-    for option in command.options
-    for words in spellings(option)
-] + [
-    (ADD, words)
-    for words in (
-        [],
-        ["make"],
-        ["--", "-x"],
-        ["--", "--", "-x"],
-        ["-", "x"],
-        ["-fWx", "make"],
-        ["-fq", "mail", "make"],
-        ["-xp5", "make"],
-        ["-q", "a", "-q", "b", "make"],
-        ["-q", "", "make"],
-        ["-n", "a=1", "--notes", "b=2", "-n=c", "make"],
-        ["--after", "1", "-P2", "-a", "3", "make"],
-        ["-q=gpu", "make"],
-    )
-]
+LINES: Final = (
+    [
+        (command, [*words, "make", "-j4", "--json", "--", "-x"])
+        for command in COMMANDS
+        for option in command.options
+        for words in spellings(option)
+    ]
+    + [
+        (ADD, words)
+        for words in (
+            [],
+            ["make"],
+            ["--", "-x"],
+            ["--", "--", "-x"],
+            ["-", "x"],
+            ["-fWx", "make"],
+            ["-fq", "mail", "make"],
+            ["-xp5", "make"],
+            ["-q", "a", "-q", "b", "make"],
+            ["-q", "", "make"],
+            ["-n", "a=1", "--notes", "b=2", "-n=c", "make"],
+            ["--after", "1", "-P2", "-a", "3", "make"],
+            ["-q=gpu", "make"],
+        )
+    ]
+    + [
+        (command, words)
+        for command in (LIST, COUNT, IS)
+        for words in (
+            ["failed", "7", "--json"],
+            ["7", "--json", "9-12", "--", "--json"],
+            ["-", "--json", "-"],
+        )
+    ]
+)
 
 
 @pytest.mark.parametrize(("command", "words"), LINES, ids=lambda value: str(value)[:40])
 def test_both_readers_make_the_same_of_a_command_line(command: Command, words: list[str]) -> None:
-    assert grammar.parse(command.options, words, {}) == tree(command, words, {})
+    short = grammar.parse(command.options, words, {}, mixed=command.mixed)
+
+    made = tree(command, words, {})
+    assert made in (0, 2) if short is None else made == short
 
 
 def test_both_readers_take_the_queue_from_the_environment() -> None:
@@ -181,6 +207,78 @@ def test_putting_a_job_in_loads_no_more_than_it_takes(shell: Shell, words: list[
     job, modules = loaded.stdout.splitlines()
     assert job in ("1", '{"id": 1}')
     assert set(modules.split()) - ALLOWED == set()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["spoolq", "count"],
+        ["spoolq", "count", "state:failed", "-S", "ready", "--json"],
+        ["spoolq", "count", "-q", "mail", "state:inactive"],
+        ["spoolq", "is", "inactive", "1"],
+        ["spoolq", "is", "--json", "inactive", "1,2"],
+    ],
+    ids=" ".join,
+)
+def test_a_short_question_loads_no_more_than_it_takes(shell: Shell, words: list[str]) -> None:
+    shell.ok("enqueue", "-q", "mail", "one")
+    shell.ok("enqueue", "two")
+    words = [word.replace("ready", "inactive") for word in words]
+    run = [sys.executable, "-c", _LOAD.replace("sys.argv[0]", repr(words[0])), *words[1:]]
+
+    loaded = subprocess.run(run, env=shell.env, capture_output=True, text=True, check=True)
+
+    modules = set(loaded.stdout.splitlines()[-1].split())
+    assert modules - ALLOWED - LOOKING == set()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["count"], 0, "5"),
+        (["count", "state:inactive"], 0, "3"),
+        (["count", "state:inactive", "queue:mail"], 0, "1"),
+        (["count", "state:failed", "-S", "finished"], 0, "2"),
+        (["count", "state:ready"], 0, "2"),
+        (["count", "task:two"], 0, "1"),
+        (["count", "queue:mai*", "state:inactive"], 0, "1"),
+        (["is", "inactive", "1"], 0, ""),
+        (["is", "inactive", "1,2"], 0, ""),
+        (["is", "done", "4", "5"], 0, ""),
+        (["is", "failed", "4", "5"], 1, ""),
+        (["is", "delayed", "3"], 0, ""),
+        (["is", "finished", "last~1"], 0, ""),
+        (["is", "finished", "77"], 3, "no such job: 77"),
+        (["is", "fnished", "1"], 2, "did you mean 'finished'?"),
+        (["is"], 2, "is what?"),
+    ],
+    ids=str,
+)
+def test_a_short_question_is_answered_as_the_whole_library_does(
+    shell: Shell, words: list[str], code: int, said: str
+) -> None:
+    backend = FileBackend(str(shell.root), durability="none")
+    worker = backend.register_worker()
+    backend.enqueue("one", queue="mail")
+    backend.enqueue("two")
+    backend.enqueue("later", delay=3600)
+    backend.enqueue("ends", priority=5)
+    backend.finish_job(4, claim(backend, worker)["retries"])
+    backend.enqueue("fails", priority=5)
+    backend.fail_job(5, claim(backend, worker)["retries"])
+
+    ran = shell.run(*words)
+
+    assert ran.code == code
+    assert said in (ran.err if code > 1 else ran.out)
+
+
+def test_a_file_dropped_by_hand_counts_at_once(shell: Shell) -> None:
+    shell.ok("repair")
+    (shell.root / "inactive" / "mine.json").write_text('{"task": "t"}')
+
+    assert shell.ok("count") == "1"
+    assert shell.run("is", "inactive", "1").code == 0
 
 
 def test_a_job_that_the_short_way_cannot_place_is_stored_all_the_same(shell: Shell) -> None:

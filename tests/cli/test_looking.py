@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Shell, Terminal
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HOSTILE = "a\x1b[31m\nb\u202e\x07"
 
@@ -39,6 +37,21 @@ def test_on_a_terminal_a_listing_has_a_head_and_fits(shell: Shell, terminal: Ter
         assert head.split()[:2] == ["ID", "STATE"]
         assert len(row) <= columns
         assert "…" in row
+
+
+def test_no_value_fills_the_screen_and_the_way_to_all_of_it_is_said(
+    shell: Shell, terminal: Terminal
+) -> None:
+    shell.add_executable("talk.job", 'seq -s , 1000 >"$SPOOLQ_RESULT_FILE"')
+    shell.ok("enqueue", "talk", "x" * 2000)
+    shell.ok("process")
+
+    shown = terminal.run("show", "1").out
+
+    assert len(shown) < 2000
+    assert "(all: spoolq result 1)" in shown
+    assert "(all: spoolq show --json 1)" in shown
+    assert "x" * 2000 in shell.ok("show", "1")
 
 
 def test_filters_and_pages(shell: Shell) -> None:
@@ -209,3 +222,21 @@ def test_version_and_help(shell: Shell, tmp_path: Path) -> None:
     assert "Usage: spoolq" in shell.ok("--help")
     assert "Usage: spoolq add" in shell.ok("add", "--help")
     assert not (tmp_path / "spool").exists()
+
+
+def test_lines_that_are_followed_can_have_the_time_they_came(shell: Shell) -> None:
+    shell.ok("add", "printf", "one\\ntwo\\n\\nthree")
+    shell.ok("process")
+
+    lines = shell.run("logs", "-f", "--timestamps").out.splitlines()
+
+    assert all(re.match(r"\d\d:\d\d:\d\d  ", line) for line in lines)
+    assert [line[10:] for line in lines] == ["one", "two", "", "three"]
+    assert shell.run("logs", "--timestamps").code == 2
+
+
+def test_the_path_of_a_log_is_told(shell: Shell) -> None:
+    shell.ok("add", "echo", "hi")
+    shell.ok("process")
+
+    assert Path(shell.ok("logs", "--path")).read_text() == "hi\n"

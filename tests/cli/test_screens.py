@@ -23,6 +23,7 @@ VARYING: Final = {
     r"(/\d+)?/(\d+)\.\d[^ \n]*\.json": r"/\2.json",
     r"\b\d+-[0-9a-f]{32}\b": "WORKER",
     r"\b\d+\.\d{3,}\b": "SECONDS",
+    r"\d+ problems?, \d+ warnings?": "PROBLEMS",  # some are this host's
     r"spoolq \d+\.\d+\.\d+": "spoolq VERSION",
 }
 
@@ -148,6 +149,7 @@ total        2        1        1       1       1      4m               0/10min
 
 last 24 h   1 finished   1 failed (50.00 %)   run p50 0.0s p95 0.0s
 workers     1 live, 1 silent, 1 of 8 slots busy    locks 1
+needs attention: spoolq doctor (PROBLEMS)
 """,
     ("workers",): """\
 WORKER  HOST     PID  STATE   SLOTS  QUEUES        UP   BEAT  TASKS
@@ -264,9 +266,9 @@ gpu\t1\t0\t0\t0\t0\t0\tSECONDS\t0
 mail\t1\t1\t0\t0\t0\t0\tSECONDS\t0
 """,
     ("workers",): """\
-WORKER\tHOST\tPID\tSTATE\tJOBS\tSLOTS\tQUEUES\tSTARTED\tNOTIFIED
-2\tnode07\t4182\tbusy\t1\t8\tdefault,mail\tTIME\tTIME
-1\tnode09\t3311\tsilent\t0\t4\tgpu\tTIME\tTIME
+WORKER\tHOST\tPID\tSTATE\tJOBS\tSLOTS\tQUEUES\tSTARTED\tNOTIFIED\tCLOCK\tVERSION
+2\tnode07\t4182\tbusy\t1\t8\tdefault,mail\tTIME\tTIME\t\t
+1\tnode09\t3311\tsilent\t0\t4\tgpu\tTIME\tTIME\t\t
 """,
     ("locks",): """\
 ID\tNAME\tEXPIRES

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from spoolq.runners.names import executable_tasks, find_executable
+from spoolq.executables import executable_tasks, find_executable
 from spoolq.settings import Settings
 from tests.runners.programs import Programs
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Final
+
+TYPE_CHECKING = False  # see `tuples`
+if TYPE_CHECKING:
+    from typing import Final
 
 EXEC: Final = "exec"
 """The task of a command line; an executable of this name is never run."""
