@@ -700,7 +700,10 @@ class Spool(Emitter):
         here are stored first.
         """
         if self._declared != len(self._registry.schedules):
-            self.declare_schedules()
+            import logging  # for who declares schedules
+
+            for problem in self.declare_schedules().problems:
+                logging.getLogger("spoolq.schedules").warning("%s", problem)
         return self._dispatch(DISPATCH_INTERVAL)
 
     def declare_schedules(self) -> Declared:

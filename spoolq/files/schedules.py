@@ -158,6 +158,7 @@ class Schedules:
                 fs.sync_directory(directory)
                 # CRASH: dying here leaves what whoever comes next clears away.
                 self._clear(directory)
+                self._next = None
                 self._tell()
                 return True
             # RACE: it was changed, or removed by somebody else.
@@ -473,6 +474,7 @@ class Schedules:
         if len(self._seen) > 10_000:
             self._seen.clear()
         self._seen[version.directory] = version
+        self._next = None
 
     def _at(self, directory: str) -> str | None:
         """The tag of the state that counts; None when there is no such schedule."""

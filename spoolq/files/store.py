@@ -963,6 +963,7 @@ class FileBackend(Backend):
                 self._reset("workers", "commands", "inactive", "active", "finished", "failed")
                 self._reset("settling", "places", "children", "locks", "logs", "incidents")
                 self._reset("unique", "limits")
+                self._fs.mkdir(self._layout.schedules)  # the spool may be older than schedules
                 self._reset("schedules")
                 self._reset("corrupt")
                 self._reset("ids")  # when no job is left that has one
