@@ -7,7 +7,16 @@ if TYPE_CHECKING:
     from typing import Any
 
     from spoolq.backend import Backend
-    from spoolq.errors import Cancel, JobFailed, JobRemoved, Retry, Snooze, SpoolError
+    from spoolq.errors import (
+        Cancel,
+        JobFailed,
+        JobRemoved,
+        QueueClosed,
+        QueueFull,
+        Retry,
+        Snooze,
+        SpoolError,
+    )
     from spoolq.job import Job, current_job
     from spoolq.model import JobInfo
     from spoolq.spool import Spool
@@ -20,6 +29,8 @@ __all__ = [
     "JobFailed",
     "JobInfo",
     "JobRemoved",
+    "QueueClosed",
+    "QueueFull",
     "Retry",
     "Snooze",
     "Spool",
@@ -36,6 +47,8 @@ _HOMES = {
     "JobFailed": "spoolq.errors",
     "JobInfo": "spoolq.model",
     "JobRemoved": "spoolq.errors",
+    "QueueClosed": "spoolq.errors",
+    "QueueFull": "spoolq.errors",
     "Retry": "spoolq.errors",
     "Snooze": "spoolq.errors",
     "Spool": "spoolq.spool",

@@ -1,10 +1,12 @@
 """The storage contract: Minion's operations under their own names, and what each one promises.
 
     jobs        enqueue enqueue_many dequeue finish_job finish_jobs fail_job retry_job
-                auto_retry_job release_job remove_job note list_jobs
+                auto_retry_job release_job edit_job hold_job unhold_job remove_job note
+                list_jobs
     workers     register_worker unregister_worker list_workers broadcast receive unread
     locks       lock acquire_lock renew_lock unlock list_locks
-    upkeep      repair reset stats history queues now
+    upkeep      repair reset stats history now
+    queues      queues set_queue controls list_queues
     for long    attend rescue doorbell watch_job check_space reload
     schedules   in `ScheduleBackend`
 
@@ -26,11 +28,16 @@ Numbers in brackets are statements of Minion's contract, which the tests claim o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from spoolq.control import NOTHING, Control, QueueInfo
 from spoolq.model import JSON, MISSING_AFTER, REMOVE_AFTER, STUCK_AFTER, Claimed, Page
+from spoolq.states import WAYS
 from spoolq.transitions import Backoff, call_backoff, default_backoff
+
+_EVERY: Final = 2**31 - 1
 
 Finished = tuple[Any, int, JSON] | tuple[Any, int, JSON, JSON]
 
@@ -89,16 +96,20 @@ class Backend(ABC):
         priority: int = 0,
         queue: str = "default",
         timeout: float | None = None,
+        hold: bool = False,
     ) -> int:
         """Store a new inactive job and return its id [1-32].
 
         The id is larger than every id this spool has given out; gaps are allowed [4, 6]. With
         unfinished parents the job waits for them, with a delay until it is due. The task need not
-        be known here [16]. When this returns the job survives power loss.
+        be known here [16]. With `hold` nobody claims it until `unhold_job`. When this returns the
+        job survives power loss.
         """
 
     @abstractmethod
-    def enqueue_many(self, jobs: Iterable[str | Sequence[Any]], **options: Any) -> list[int]:
+    def enqueue_many(
+        self, jobs: Iterable[str | Sequence[Any]], *, hold: bool = False, **options: Any
+    ) -> list[int]:
         """Store several jobs that share the options of `enqueue`, all or none, and return the ids.
 
         Each job is a task name, or (task,), (task, args) or (task, args, kwargs). After a crash,
@@ -119,8 +130,9 @@ class Backend(ABC):
         """Claim the best job that may run now for a registered worker, waiting up to `wait` s.
 
         A job may run when it is inactive, in one of `queues`, its task is in `tasks` (None: any),
-        its priority is at least `min_priority`, its delay has run out, it has not expired, and
-        every parent is finished, or missing, or expired, or (for a lax job) failed [131-139].
+        its priority is at least `min_priority`, its delay has run out, it is not held, it has not
+        expired, and every parent is finished, or missing, or expired, or (for a lax job) failed
+        [131-139].
         Highest priority first, then lowest id, across all the queues [38, 43]. With `id` only
         that job, under the same conditions [50]. Empty `queues` or `tasks` find nothing [44].
 
@@ -168,7 +180,8 @@ class Backend(ABC):
 
         Options: attempts, delay (0 unless given), expire, lax, parents, priority, queue. False,
         and nothing changed, unless the job's retries are `retries`. An active attempt loses its
-        claim: its outcome will be refused. True means that it survives power loss.
+        claim: its outcome will be refused; a held job is held no longer. True means that it
+        survives power loss.
         """
 
     def auto_retry_job(self, id: Any, retries: int, attempts: int) -> bool:
@@ -188,6 +201,31 @@ class Backend(ABC):
 
         No attempt is used up. False, and nothing changed, unless attempt `retries` is the running
         one. Whoever asks has ended what ran.
+        """
+
+    @abstractmethod
+    def edit_job(self, id: Any, retries: int, **options: Any) -> bool:
+        """Change a job that is not active; it stays where it is in its life, and nothing counts.
+
+        Options: args, kwargs, notes (merged), attempts, delay and expire (seconds from now), lax,
+        parents, priority, queue, timeout; None takes `expire` and `timeout` away. False, and
+        nothing changed, for an active job, one that is gone, and unless its retries are `retries`.
+        True means that it survives power loss.
+        """
+
+    @abstractmethod
+    def hold_job(self, id: Any) -> bool:
+        """Keep an inactive job from being claimed until it is released, whatever else it waits for.
+
+        It is still inactive, may still expire, and is never stuck. True: it is held, also when it
+        was before, and is after power loss. False for a job that is not inactive, or not there.
+        """
+
+    @abstractmethod
+    def unhold_job(self, id: Any) -> bool:
+        """Let a held job be claimed again, once it is due and its parents are done.
+
+        False when it is not held. True means that it survives power loss.
         """
 
     @abstractmethod
@@ -314,8 +352,9 @@ class Backend(ABC):
         Workers that are dead or have not beaten for `missing_after` s are unregistered, and their
         active jobs fail with "Worker went away" (retried if attempts are left); expired jobs are
         removed; jobs overdue by more than `stuck_after` fail with "Job appears stuck in queue",
-        unless they wait for a parent; finished jobs older than `remove_after` are removed, unless
-        a child of theirs is not finished. Jobs of the queue minion_foreground are left alone [212].
+        unless they wait for a parent or are held; finished jobs older than `remove_after` are
+        removed, unless a child of theirs is not finished. Jobs of the queue minion_foreground are
+        left alone [212].
         Running it twice changes nothing more.
         """
 
@@ -327,8 +366,8 @@ class Backend(ABC):
     def stats(self) -> dict[str, JSON]:
         """The 13 counters of the contract's 1.7 [229-237].
 
-        Jobs that wait for a parent count as delayed_jobs; `uptime` is the age of the spool;
-        `enqueued_jobs` is the id counter.
+        Jobs that wait for a parent, and held ones, count as delayed_jobs; `uptime` is the age of
+        the spool; `enqueued_jobs` is the id counter.
         """
 
     @abstractmethod
@@ -340,10 +379,54 @@ class Backend(ABC):
 
     @abstractmethod
     def queues(self) -> dict[str, dict[str, int]]:
-        """By name, for queues with inactive jobs: how many are "ready", "delayed", "blocked".
+        """By name, for queues with inactive jobs: how many are "ready", "delayed", "blocked" and
+        "held".
 
         A job counts as blocked as long as nobody has noticed that its parents are done.
         """
+
+    @abstractmethod
+    def set_queue(
+        self,
+        queue: str,
+        *,
+        paused: bool | None = None,
+        closed: bool | None = None,
+        limit: int | None = None,
+        max_waiting: int | None = None,
+        by: str = "",
+        why: str = "",
+    ) -> bool:
+        """Say something of a queue, which need not have any jobs; None leaves a thing as it is.
+
+        From a `paused` one nothing is claimed, by nobody on any host within a second; what runs
+        goes on. A `closed` one takes in no new jobs: enqueue raises QueueClosed. At most `limit` of
+        its jobs run at once, on all hosts together: those that run already count, but for a claim
+        that was under way at the moment it was set. While `max_waiting` or more of its jobs are
+        inactive enqueue raises QueueFull; of several who enqueue at once each may be let in. 0
+        takes a number away. `by` and `why` are kept with `paused` and `closed`.
+
+        False when that changes nothing. True means that it survives power loss.
+        """
+
+    @abstractmethod
+    def controls(self) -> dict[str, Control]:
+        """What is said of the queues, by name, for those of which anything ever was."""
+
+    def list_queues(self) -> list[QueueInfo]:
+        """The queues that have jobs which are not over, and those of which something is said."""
+        views, controls = self.queues(), self.controls()
+        running = Counter(job.queue for job in self.list_jobs(0, _EVERY, states=["active"]).rows)
+        said = {name for name, control in controls.items() if control != NOTHING}
+        return [
+            QueueInfo(
+                name,
+                **{way: views.get(name, {}).get(way, 0) for way in WAYS},
+                active=running[name],
+                control=controls.get(name, NOTHING),
+            )
+            for name in sorted({*views, *running, *said})
+        ]
 
     @abstractmethod
     def now(self) -> float:

@@ -5,6 +5,8 @@
     ├── InvalidType (TypeError)      the call is wrong: correct the type
     ├── UnknownTask (LookupError)    nobody here knows the task: register it, or add the executable
     ├── UnknownJob (LookupError)     it was removed, has expired, or never was: look at the id
+    ├── QueueClosed                  no new jobs for this queue: open it, or take another one
+    ├── QueueFull                    too many jobs wait in this queue: wait, or raise its limit
     ├── UnsafeFile                   somebody else could have written it: fix owner or mode
     ├── JobCorrupt                   one job's file cannot be read: it is set aside, never deleted
     └── SpoolUnavailable             the spool cannot be used: fix the disk, nothing was lost
@@ -45,6 +47,22 @@ class UnknownTask(SpoolError, LookupError):
 
 class UnknownJob(SpoolError, LookupError):
     """A job that was named by its id is not there."""
+
+
+class QueueClosed(SpoolError):
+    """The queue takes in no new jobs; nothing was stored. `queue` is its name."""
+
+    def __init__(self, message: str, queue: str = "") -> None:
+        super().__init__(message)
+        self.queue = queue
+
+
+class QueueFull(SpoolError):
+    """As many jobs wait in the queue as may; nothing was stored. `queue` is its name."""
+
+    def __init__(self, message: str, queue: str = "") -> None:
+        super().__init__(message)
+        self.queue = queue
 
 
 class UnsafeFile(SpoolError):

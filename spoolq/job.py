@@ -247,6 +247,21 @@ class Job(Emitter, Generic[R]):
             self._resolve()
         return done
 
+    def edit(self, **options: Any) -> bool:
+        """Change a job that is not active: see `Backend.edit_job`. No retry is counted.
+
+        False, and nothing changed, when it is active, was retried meanwhile, or is gone.
+        """
+        return self.backend.edit_job(self.id, self.retries, **options)
+
+    def hold(self) -> bool:
+        """Keep the job from being claimed until it is released; False unless it is inactive."""
+        return self.backend.hold_job(self.id)
+
+    def release(self) -> bool:
+        """Let the job be claimed again; False when it is not held."""
+        return self.backend.unhold_job(self.id)
+
     def remove(self) -> bool:
         """Remove the job; False when it is active, or gone already."""
         return self.backend.remove_job(self.id)

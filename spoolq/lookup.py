@@ -53,6 +53,7 @@ class Found:
             executables=_executables(backend),
             missing_after=backend.missing_after,
             writable=_is_writable(backend),
+            controls=backend.controls() if waiting else {},
         )
 
     def _ready(self, queue: str) -> list[tuple[int, int]]:

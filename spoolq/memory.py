@@ -20,6 +20,7 @@ from typing import Any, Final
 from spoolq.backend import Backend, Doorbell, Finished
 from spoolq.bell import Bell
 from spoolq.clock import Clock, SystemClock
+from spoolq.control import NOTHING, Control, changed, check_open, check_room
 from spoolq.errors import InvalidType, InvalidValue
 from spoolq.model import (
     FOREGROUND_QUEUE,
@@ -37,16 +38,20 @@ from spoolq.model import (
     State,
     WorkerInfo,
 )
+from spoolq.states import WAYS
 from spoolq.transitions import (
     REMOVABLE,
     Backoff,
     Record,
+    check_flag,
     check_id,
     check_json,
     check_object,
     check_parents,
     check_priority,
+    check_queue,
     check_seconds,
+    edited,
     expired,
     failed,
     finished,
@@ -57,6 +62,7 @@ from spoolq.transitions import (
     stuck,
 )
 
+_BLANK: Final = new_record("-", [], None, 0.0)
 LOOK_EVERY: Final = 0.01  # seconds between two looks of a waiting dequeue
 HOUR: Final = 3600
 
@@ -67,6 +73,7 @@ class _Job:
     record: Record
     before: tuple[JSON, JSON] = (None, None)
     """`started` and `worker` before it was claimed."""
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,7 @@ class MemoryBackend(Backend):
         self._workers: dict[int, WorkerInfo] = {}
         self._inboxes: dict[int, list[list[JSON]]] = {}
         self._holds: dict[int, _Hold] = {}
+        self._controls: dict[str, Control] = {}
         self._last_job = self._last_worker = self._last_hold = 0
 
     # -- jobs ------------------------------------------------------------------------------------
@@ -126,6 +134,7 @@ class MemoryBackend(Backend):
         priority: int = 0,
         queue: str = "default",
         timeout: float | None = None,
+        hold: bool = False,
     ) -> int:
         record = self._new_record(
             task,
@@ -141,16 +150,30 @@ class MemoryBackend(Backend):
             queue=queue,
             timeout=timeout,
         )
+        hold = check_flag(hold, "hold")
         with self._lock:
-            return self._store(record)
+            self._admit([record])
+            return self._store(record, hold=hold)
 
-    def enqueue_many(self, jobs: Iterable[str | Sequence[Any]], **options: Any) -> list[int]:
+    def enqueue_many(
+        self, jobs: Iterable[str | Sequence[Any]], *, hold: bool = False, **options: Any
+    ) -> list[int]:
+        hold = check_flag(hold, "hold")
         if "parents" in options:
             # An iterator would be empty after the first job.
             options["parents"] = check_parents(options["parents"])
         records = [self._new_record(*_call(job), **options) for job in jobs]
         with self._lock:
-            return [self._store(record) for record in records]
+            self._admit(records)
+            return [self._store(record, hold=hold) for record in records]
+
+    def _admit(self, records: Sequence[Record]) -> None:
+        for queue in dict.fromkeys(record["queue"] for record in records):
+            control = self._controls.get(queue, NOTHING)
+            check_open(control, queue)
+            if control.max_waiting is not None:
+                views = self.queues().get(queue, {})
+                check_room(control, queue, sum(views.values()), len(records))
 
     def _new_record(
         self,
@@ -164,9 +187,10 @@ class MemoryBackend(Backend):
             record[name] = _from_json(record[name], name)
         return record
 
-    def _store(self, record: Record) -> int:
+    def _store(self, record: Record, *, hold: bool) -> int:
         self._last_job += 1
-        self._jobs[self._last_job] = _Job("inactive", {**record, "id": self._last_job})
+        record = {**record, "id": self._last_job}
+        self._jobs[self._last_job] = _Job("inactive", record, held=hold)
         self._ring()
         return self._last_job
 
@@ -211,12 +235,25 @@ class MemoryBackend(Backend):
             job
             for job in self._jobs.values()
             if job.state == "inactive"
+            and not job.held
             and wanted(job.record)
+            and self._may_start(job.record["queue"])
             and job.record["delayed"] <= now
             and not expired(job.record, now)
             and not self._blocked(job.record, now)
         )
         return min(ready, key=lambda job: (-job.record["priority"], job.record["id"]), default=None)
+
+    def _may_start(self, queue: str) -> bool:
+        control = self._controls.get(queue, NOTHING)
+        if control.paused is not None:
+            return False
+        running = (
+            job
+            for job in self._jobs.values()
+            if job.state == "active" and job.record["queue"] == queue
+        )
+        return control.limit is None or sum(1 for _ in running) < control.limit
 
     def _blocked(self, record: Record, now: float) -> bool:
         parents = map(self._jobs.get, record["parents"])
@@ -303,7 +340,44 @@ class MemoryBackend(Backend):
             record = retried(job.record, self._clock.wall(), options)
             if job.record["retries"] != retries:
                 return False
-            job.state, job.record = "inactive", record
+            job.state, job.record, job.held = "inactive", record, False
+            self._ring()
+            return True
+
+    def edit_job(self, id: Any, retries: int, **options: Any) -> bool:
+        job_id, attempt = check_id(id), check_id(retries, "retries")
+        if "parents" in options:
+            options["parents"] = check_parents(options["parents"])  # an iterator is read once
+        edited(_BLANK, 0.0, options)  # refuses before anything is looked at
+        for name in options.keys() & {"args", "kwargs", "notes"}:
+            options[name] = _from_json(options[name], name)
+        with self._lock:
+            job, now = self._jobs.get(job_id), self._clock.wall()
+            if job is None or job.state == "active" or _gone(job, now):
+                return False
+            if job.record["retries"] != attempt:
+                return False
+            job.record = edited(job.record, now, options)
+            self._ring()
+            return True
+
+    def hold_job(self, id: Any) -> bool:
+        job_id = check_id(id)
+        with self._lock:
+            job = self._jobs.get(job_id)
+            if job is None or job.state != "inactive" or _gone(job, self._clock.wall()):
+                return False
+            job.held = True
+            return True
+
+    def unhold_job(self, id: Any) -> bool:
+        job_id = check_id(id)
+        with self._lock:
+            job, now = self._jobs.get(job_id), self._clock.wall()
+            if job is None or not job.held or _gone(job, now):
+                return False
+            job.held = False
+            job.record = {**job.record, "delayed": max(job.record["delayed"], now)}
             self._ring()
             return True
 
@@ -611,6 +685,7 @@ class MemoryBackend(Backend):
             job
             for job in self._jobs.values()
             if job.state == "inactive"
+            and not job.held
             and job.record["delayed"] + self.stuck_after < now
             and not _gone(job, now)
             and not self._blocked(job.record, now)
@@ -643,7 +718,7 @@ class MemoryBackend(Backend):
 
     def _delayed(self, job: _Job, now: float) -> bool:
         return job.state == "inactive" and (
-            job.record["delayed"] > now or self._blocked(job.record, now)
+            job.held or job.record["delayed"] > now or self._blocked(job.record, now)
         )
 
     def history(self) -> dict[str, JSON]:
@@ -668,9 +743,10 @@ class MemoryBackend(Backend):
             for job in self._jobs.values():
                 if job.state != "inactive" or _gone(job, now):
                     continue
-                nothing = {"ready": 0, "delayed": 0, "blocked": 0}
-                views = found.setdefault(job.record["queue"], nothing)
-                if self._blocked(job.record, now):
+                views = found.setdefault(job.record["queue"], dict.fromkeys(WAYS, 0))
+                if job.held:
+                    views["held"] += 1
+                elif self._blocked(job.record, now):
                     views["blocked"] += 1
                 else:
                     views["delayed" if job.record["delayed"] > now else "ready"] += 1
@@ -678,6 +754,23 @@ class MemoryBackend(Backend):
 
     def now(self) -> float:
         return self._clock.wall()
+
+    # -- what is said of queues ------------------------------------------------------------------
+
+    def set_queue(self, queue: str, **said: Any) -> bool:
+        check_queue(queue)
+        with self._lock:
+            before = self._controls.get(queue, NOTHING)
+            after = changed(before, self._clock.wall(), **said)
+            if after == before:
+                return False
+            self._controls[queue] = after
+            self._ring()
+            return True
+
+    def controls(self) -> dict[str, Control]:
+        with self._lock:
+            return dict(self._controls)
 
     # -- for a worker that stays -----------------------------------------------------------------
 
@@ -749,6 +842,7 @@ def _info(job: _Job, children: Mapping[int, list[int]], now: float) -> JobInfo:
         **copy.deepcopy(job.record),
         state=job.state,
         children=list(children.get(job.record["id"], [])),
+        held=job.held,
         time=now,
     )
 

@@ -70,6 +70,8 @@ class JobInfo:
     timeout: float | None = None
     exit: dict[str, JSON] | None = None
     history: list[dict[str, JSON]] = field(default_factory=list)
+    held: bool = False
+    """Inactive, and not to be claimed until somebody releases it."""
 
 
 @dataclass(frozen=True, slots=True)

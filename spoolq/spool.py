@@ -22,6 +22,7 @@ from typing import (
 )
 
 from spoolq.backend import Backend
+from spoolq.control import QueueInfo
 from spoolq.errors import InvalidType, InvalidValue
 from spoolq.events import Emitter
 from spoolq.guard import Guard
@@ -219,6 +220,7 @@ class Spool(Emitter):
         priority: int = 0,
         queue: str = "default",
         timeout: Seconds | None = None,
+        hold: bool = False,
     ) -> Job:
         """Store a new job, whether or not its task is known here. See `Backend.enqueue`."""
         job_id = self.backend.enqueue(
@@ -234,6 +236,7 @@ class Spool(Emitter):
             priority=priority,
             queue=queue,
             timeout=timeout,  # type: ignore[arg-type]
+            hold=hold,
         )
         if self._callbacks is not None:
             self.emit("enqueue", job_id)
@@ -336,8 +339,8 @@ class Spool(Emitter):
     def foreground(self, id: Any) -> bool:
         """Retry a job of any state right now in this process, with one attempt.
 
-        False, and nothing changed, when it is missing or not ready: it waits for a parent, has
-        expired, or was changed by somebody else meanwhile. What the task raises fails the job
+        False, and nothing changed, when it is missing or not ready: it waits for a parent, is held,
+        has expired, or was changed by somebody else meanwhile. What the task raises fails the job
         and is raised [345]. Raises UnknownTask when nothing here can perform it.
         """
         info = self._info(id)
@@ -361,7 +364,7 @@ class Spool(Emitter):
         return True
 
     def _may_run(self, info: JobInfo) -> bool:
-        if info.expires is not None and info.expires <= info.time:
+        if info.held or (info.expires is not None and info.expires <= info.time):
             return False
         parents = set(info.parents)
         rows = self.backend.list_jobs(0, len(parents), ids=parents).rows if parents else []
@@ -407,6 +410,45 @@ class Spool(Emitter):
     def broadcast(self, command: str, args: Sequence[JSON] = (), ids: Iterable[Any] = ()) -> bool:
         """Send a command to these workers, or to all; False when nobody received it [288]."""
         return self.backend.broadcast(command, args, ids)
+
+    # -- queues ----------------------------------------------------------------------------------
+
+    def queues(self) -> list[QueueInfo]:
+        """The queues that have jobs which are not over, and those of which something is said."""
+        return self.backend.list_queues()
+
+    def pause_queue(self, queue: str, *, why: str = "", by: str | None = None) -> bool:
+        """Claim nothing from a queue any more, on any host within a second; what runs goes on.
+
+        `by` is who says so, by default the user of this process. False when the same one has
+        paused it for the same reason already. True means that it survives power loss.
+        """
+        return self.backend.set_queue(queue, paused=True, why=why, by=_user(by))
+
+    def resume_queue(self, queue: str) -> bool:
+        """Let jobs of a paused queue be claimed again; False when it is not paused."""
+        return self.backend.set_queue(queue, paused=False)
+
+    def close_queue(self, queue: str, *, why: str = "", by: str | None = None) -> bool:
+        """Take in no new jobs: `enqueue` raises QueueClosed. What waits is run, or retried.
+
+        False as for `pause_queue`.
+        """
+        return self.backend.set_queue(queue, closed=True, why=why, by=_user(by))
+
+    def open_queue(self, queue: str) -> bool:
+        """Take new jobs in again; False when it is not closed."""
+        return self.backend.set_queue(queue, closed=False)
+
+    def set_queue(
+        self, queue: str, *, limit: int | None = None, max_waiting: int | None = None
+    ) -> bool:
+        """Let at most `limit` jobs of a queue run at once, on all hosts together, and at most
+        `max_waiting` be inactive: beyond that `enqueue` raises QueueFull.
+
+        None leaves a number as it is, 0 takes it away. False when that changes nothing.
+        """
+        return self.backend.set_queue(queue, limit=limit, max_waiting=max_waiting)
 
     # -- locks -----------------------------------------------------------------------------------
 
@@ -470,6 +512,17 @@ class Spool(Emitter):
     def reset(self, *, all: bool = False, locks: bool = False) -> None:
         """Forget everything, or all locks."""
         self.backend.reset(all=all, locks=locks)
+
+
+def _user(by: str | None) -> str:
+    if by is not None:
+        return by
+    import pwd  # for who steers queues
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def _open(url: object, options: dict[str, Any]) -> Backend:

@@ -16,6 +16,9 @@ else:
 
 STATES: Final[tuple[State, ...]] = ("inactive", "active", "finished", "failed")
 
+# What an inactive job does, as people see it.
+WAYS: Final = ("ready", "delayed", "blocked", "held")
+
 FOREGROUND_QUEUE: Final = "minion_foreground"  # Minion's reserved name; repair leaves it alone
 WORKER_GONE: Final = "Worker went away"
 STUCK: Final = "Job appears stuck in queue"

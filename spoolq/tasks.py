@@ -31,6 +31,7 @@ class EnqueueOptions(TypedDict, total=False):
     priority: int
     queue: str
     timeout: Seconds | None
+    hold: bool
 
 
 class AnyTask(Generic[P, R]):

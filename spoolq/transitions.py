@@ -29,6 +29,9 @@ Backoff = Callable[..., float]
 TABLE: Final[dict[tuple[State, str], tuple[State, ...]]] = {
     ("inactive", "dequeue"): ("active",),
     ("inactive", "retry"): ("inactive",),
+    ("inactive", "edit"): ("inactive",),
+    ("inactive", "hold"): ("inactive",),
+    ("inactive", "unhold"): ("inactive",),
     ("inactive", "stuck"): ("failed",),
     ("active", "finish"): ("finished",),
     ("active", "fail"): ("failed", "inactive"),
@@ -36,6 +39,8 @@ TABLE: Final[dict[tuple[State, str], tuple[State, ...]]] = {
     ("active", "retry"): ("inactive",),
     ("finished", "retry"): ("inactive",),
     ("failed", "retry"): ("inactive",),
+    ("finished", "edit"): ("finished",),
+    ("failed", "edit"): ("failed",),
     ("inactive", "remove"): (),
     ("finished", "remove"): (),
     ("failed", "remove"): (),
@@ -76,14 +81,7 @@ def new_record(
     [11, 12, 14, and 13, 15, 23 as api.md's "Better than Minion" 11 and 12 want them].
     """
     check_task(task)
-    if type(args) is not list:
-        if isinstance(args, str | bytes | Mapping) or not isinstance(args, Sequence):
-            raise InvalidType(f"args must be a list of JSON values, not {_kind(args)}")
-        args = list(args)
-    for value in args:
-        if type(value) not in _SCALARS:
-            check_json(args, "args")
-            break
+    args = check_args(args)
     check_queue(queue)
     if type(attempts) is not int or attempts < 0:
         check_attempts(attempts)
@@ -176,6 +174,28 @@ def retried(record: Record, now: float, options: Mapping[str, Any]) -> Record:
     return after
 
 
+def edited(record: Record, now: float, options: Mapping[str, Any]) -> Record:
+    """The record with what is given replaced, and nothing counted.
+
+    `options` are args, kwargs, notes (merged), and those of enqueue; None takes `timeout` and
+    `expire` away. Anything else is refused.
+    """
+    unknown = options.keys() - _EDIT_CHECKS.keys() - {"delay", "expire", "notes"}
+    if unknown:
+        raise InvalidType(f"unknown option {min(unknown)!r} of an edit")
+    after = {**record}
+    for key, value in options.items():
+        if key == "delay":
+            after["delayed"] = now + check_seconds(value, "delay")
+        elif key == "expire":
+            after["expires"] = None if value is None else now + check_seconds(value, "expire")
+        elif key == "notes":
+            after["notes"] = noted(record, check_object(value, "notes"))["notes"]
+        else:
+            after[key] = _EDIT_CHECKS[key](value)
+    return after
+
+
 def noted(record: Record, merge: Mapping[str, JSON]) -> Record:
     """The record with `merge` laid over its notes; a key given as None is removed [155-159]."""
     notes = {**record["notes"], **merge}
@@ -247,6 +267,19 @@ def check_task(task: object) -> str:
     if not task or "\0" in task:
         raise InvalidValue("task must have a name: an empty string or a NUL names nothing")
     return task
+
+
+def check_args(args: object) -> list[JSON]:
+    """A list, or another sequence, of JSON values."""
+    if type(args) is not list:
+        if isinstance(args, str | bytes | Mapping) or not isinstance(args, Sequence):
+            raise InvalidType(f"args must be a list of JSON values, not {_kind(args)}")
+        args = list(args)
+    for value in args:
+        if type(value) not in _SCALARS:
+            check_json(args, "args")
+            break
+    return args
 
 
 def check_queue(queue: object) -> str:
@@ -372,4 +405,10 @@ _RETRY_CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "parents": check_parents,
     "priority": check_priority,
     "queue": check_queue,
+}
+_EDIT_CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
+    **_RETRY_CHECKS,
+    "args": check_args,
+    "kwargs": lambda value: check_object(value, "kwargs"),
+    "timeout": lambda value: None if value is None else check_timeout(value),
 }

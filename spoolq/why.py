@@ -5,7 +5,7 @@ Pure: a Scene holds what was seen of the spool, `reasons` says what follows from
     running finished failed                     nothing keeps it: this is what it does, or did
     spool-readonly                              nobody could claim it
     held parent-failed parents expired delayed  about the job itself
-    queue-paused                                about its queue
+    queue-paused queue-limit                    about its queue
     no-worker no-task task-limit slots          about the workers that are alive
     queue-order none                            it will start by itself
 """
@@ -14,18 +14,21 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
+from spoolq.control import NOTHING, Control, whose
 from spoolq.model import MISSING_AFTER, JobInfo, WorkerInfo
 from spoolq.transitions import brief, parent_blocks
 
-View = Literal["active", "ready", "delayed", "blocked", "failed", "finished"]
-VIEWS: Final[tuple[View, ...]] = ("active", "ready", "delayed", "blocked", "failed", "finished")
+View = Literal["active", "ready", "delayed", "blocked", "held", "failed", "finished"]
+VIEWS: Final[tuple[View, ...]] = (
+    "active", "ready", "delayed", "blocked", "held", "failed", "finished",
+)  # fmt: skip
 CODES: Final = (
     "running", "finished", "failed", "spool-readonly", "held", "parent-failed", "parents",
-    "expired", "delayed", "queue-paused", "no-worker", "no-task", "task-limit", "slots",
-    "queue-order", "none",
+    "expired", "delayed", "queue-paused", "queue-limit", "no-worker", "no-task", "task-limit",
+    "slots", "queue-order", "none",
 )  # fmt: skip
 EXEC: Final = "exec"  # the task of a command line, which every worker of the file backend knows
 AHEAD: Final = 1000  # jobs ahead that are counted; more are "1000 or more"
@@ -54,15 +57,16 @@ class Scene:
     executables: frozenset[str] = frozenset()
     missing_after: float = MISSING_AFTER
     writable: bool = True
-    held: frozenset[int] = frozenset()
-    paused: Mapping[str, str] = field(default_factory=dict)
-    """By the name of a queue that nothing is taken from: who said so and why, or ""."""
+    controls: Mapping[str, Control] = field(default_factory=dict)
+    """What is said of the queues, by name."""
 
 
 def view(job: JobInfo, parents: Mapping[int, JobInfo]) -> View:
-    """The state as people see it: an inactive job is ready, delayed or blocked."""
+    """The state as people see it: an inactive job is ready, delayed, blocked or held."""
     if job.state != "inactive":
         return job.state
+    if job.held:
+        return "held"
     if _blocking(job, parents):
         return "blocked"
     return "delayed" if job.delayed > job.time else "ready"
@@ -157,7 +161,7 @@ def _about_spool(scene: Scene) -> list[Reason]:
 
 def _about_job(job: JobInfo, scene: Scene) -> list[Reason]:
     found = []
-    if job.id in scene.held:
+    if job.held:
         found.append(Reason("held", "held"))
     blocking = _blocking(job, scene.parents)
     # One that failed for good stays failed until somebody retries it.
@@ -183,11 +187,18 @@ def _about_job(job: JobInfo, scene: Scene) -> list[Reason]:
 
 
 def _about_queue(job: JobInfo, scene: Scene) -> list[Reason]:
-    if job.queue not in scene.paused:
-        return []
-    said = scene.paused[job.queue]
-    text = f"queue {job.queue} paused" + (f": {said}" if said else "")
-    return [Reason("queue-paused", text, {"queue": job.queue, "said": said})]
+    control = scene.controls.get(job.queue, NOTHING)
+    found = []
+    if control.paused is not None:
+        about = {"queue": job.queue, **asdict(control.paused)}
+        text = f"queue {job.queue} paused{whose(control.paused)}"
+        found.append(Reason("queue-paused", text, about))
+    running = sum(1 for one in scene.active if one.queue == job.queue)
+    if control.limit is not None and running >= control.limit:
+        numbers = {"queue": job.queue, "running": running, "limit": control.limit}
+        text = f"limit: {running} of {control.limit} of queue {job.queue} run"
+        found.append(Reason("queue-limit", text, numbers))
+    return found
 
 
 def _about_workers(job: JobInfo, scene: Scene) -> list[Reason]:

@@ -17,6 +17,9 @@ from tests.support import FakeClock
 # No test leaves a worker behind that `add` has started, but those that are about it.
 os.environ["SPOOLQ_AUTOSTART"] = "never"
 
+# What is installed is compiled. Without this each of a thousand commands would compile itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 MakeBackend = Callable[..., Backend]
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
     from spoolq.cli.context import Opened
+    from spoolq.control import Said
     from spoolq.states import JSON
 
 MOST_STDIN: Final = 1024 * 1024  # bytes: they are kept in the job's file, which is read often
@@ -103,7 +104,10 @@ def _submit(
     follow = bool(values.get("follow"))
     said = json.dumps({"id": id_}) if values.get("as_json") else id_
     print(said, file=sys.stderr if follow else sys.stdout, flush=True)
-    if task == EXEC:
+    paused = opened.producer.paused
+    if paused is not None:
+        _say_paused(options.get("queue", "default"), paused)
+    elif task == EXEC:
         ensure_served(opened, options.get("queue", "default"))
     if follow or values.get("wait"):
         from spoolq.cli.watching import watch
@@ -111,6 +115,14 @@ def _submit(
         remove = bool(values.get("rm"))
         return watch(opened, id_, show=follow, seconds=seconds, remove=remove)
     return 0
+
+
+def _say_paused(queue: str, paused: Said) -> None:
+    from spoolq.cli.output import escape, say
+    from spoolq.control import whose
+
+    name = escape(queue)
+    say(f"spoolq: queue {name} is paused{escape(whose(paused))}; spoolq queue resume {name}")
 
 
 def _source(arguments: list[str]) -> str | None:

@@ -24,7 +24,9 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "looking": ("logs", "result"),
     "waiting": ("wait",),
     "counting": ("stats", "workers", "ps"),
-    "steering": ("retry", "remove", "rm", "kill", "note", "clean"),
+    "steering": ("retry", "hold", "release", "remove", "rm", "kill", "note", "clean"),
+    "editing": ("edit",),
+    "queueing": ("queue",),
     "locking": ("lock", "unlock", "locks"),
     "examining": ("doctor",),
     "installing": ("install",),
@@ -34,8 +36,11 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "minion": ("job",),
 }
 _LONG: Final = frozenset(
-    {"performing", "working", "waiting", "looking", "locking", "tabled", "minion", "streaming"}
-)
+    {
+        "editing", "performing", "working", "waiting", "looking", "locking", "tabled", "minion",
+        "streaming",
+    }
+)  # fmt: skip
 _WITH_VALUE: Final = ("--root", "--durability", "--color")
 
 

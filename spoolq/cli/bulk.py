@@ -25,7 +25,7 @@ from spoolq.cli.output import HIDDEN, escape, say
 from spoolq.cli.progress import Progress
 from spoolq.errors import InvalidType, InvalidValue, SpoolError
 from spoolq.files import records
-from spoolq.transitions import check_json, new_record
+from spoolq.transitions import check_flag, check_json, new_record
 
 if TYPE_CHECKING:
     from spoolq.cli.context import Opened
@@ -34,8 +34,11 @@ if TYPE_CHECKING:
 CHUNK: Final = 5000  # jobs of one batch: beyond it the sync is no longer what it costs
 
 _OPTIONS: Final = frozenset(
-    {"attempts", "delay", "expire", "lax", "notes", "parents", "priority", "queue", "timeout"}
-)
+    {
+        "attempts", "delay", "expire", "hold", "lax", "notes", "parents", "priority", "queue",
+        "timeout",
+    }
+)  # fmt: skip
 _DURATIONS: Final = ("delay", "expire", "timeout")
 _ENDED: Final = ("active", "finished", "failed")
 _PLACE: Final = "{}"
@@ -252,7 +255,10 @@ def _first_bad(group: list[Request], error: Exception) -> BadLineError:
 
 
 def _check(request: Request) -> None:
-    options = {name: value for name, value in request.options.items() if name != "parents"}
+    check_flag(request.options.get("hold", False), "hold")
+    options = {
+        name: value for name, value in request.options.items() if name not in ("parents", "hold")
+    }
     records.encode_body(new_record(request.task, request.args, request.kwargs, 0.0, **options))
 
 
@@ -303,6 +309,8 @@ def _imported(line: int, text: str, now: float) -> tuple[Request, str]:
         for name in ("queue", "priority", "attempts", "lax", "notes", "timeout", "parents")
         if value.get(name) is not None
     }
+    if value.get("held"):
+        options["hold"] = True
     for name, time in (("delay", "delayed"), ("expire", "expires")):
         moment = value.get(time)
         if moment is not None and type(moment) not in (int, float):

@@ -27,7 +27,7 @@ _WORKER_NAMES: Final = (
     "WORKER", "HOST", "PID", "STATE", "JOBS", "SLOTS", "QUEUES", "STARTED", "NOTIFIED", "CLOCK",
     "VERSION",
 )  # fmt: skip
-_COUNTS: Final = ("ready", "delayed", "blocked", "active", "failed")
+_COUNTS: Final = ("ready", "delayed", "blocked", "held", "active", "failed")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -144,6 +144,7 @@ class Overview:
             Column("READY", right=True),
             Column("DELAYED", right=True, rank=2, empty=("",)),
             Column("BLOCKED", right=True, rank=3, empty=("",)),
+            Column("HELD", right=True, rank=3, empty=("0", "")),
             Column("ACTIVE", right=True),
             Column("FAILED", right=True, rank=1, empty=("",)),
             Column("OLDEST", right=True, rank=4),

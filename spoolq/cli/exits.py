@@ -5,6 +5,8 @@ from __future__ import annotations
 from spoolq.errors import (
     InvalidType,
     InvalidValue,
+    QueueClosed,
+    QueueFull,
     SpoolError,
     SpoolUnavailable,
     UnknownJob,
@@ -21,6 +23,7 @@ USAGE: Final = 2
 NOT_FOUND: Final = 3
 CONFLICT: Final = 4
 UNUSABLE: Final = 5
+CLOSED: Final = 6  # or full: of a queue that takes in no new jobs
 TIMED_OUT: Final = 124  # of who waited, not of the job
 FAILED_ITSELF: Final = 125  # while it was about to hand on a job's code
 CANNOT_RUN: Final = 126
@@ -40,6 +43,8 @@ def exit_code(error: SpoolError) -> int:
     """The exit code for an error of the library."""
     if isinstance(error, SpoolUnavailable):
         return UNUSABLE
+    if isinstance(error, QueueClosed | QueueFull):
+        return CLOSED
     if isinstance(error, UnknownJob | UnknownTask):
         return NOT_FOUND
     if isinstance(error, InvalidType | InvalidValue):

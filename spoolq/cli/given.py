@@ -32,8 +32,10 @@ def job_options(opened: Opened, values: dict[str, Any]) -> dict[str, Any]:
         options["parents"] = _parents(opened, values[ways[0]])
         if ways != ["after"]:
             options["lax"] = True
+    if values.get("hold"):
+        options["hold"] = True
     if "notes" in values:
-        options["notes"] = _notes(values["notes"])
+        options["notes"] = parse_notes(values["notes"])
     if values.get("label"):
         options["notes"] = {**options.get("notes", {}), "label": values["label"]}
     return options
@@ -49,11 +51,17 @@ def enqueue_one(
     """Store a job; its id. The whole library is loaded for what a `Producer` leaves to it."""
     producer = opened.producer
     if producer.ready:
-        now = producer.now()
-        id_ = producer.enqueue(new_record(task, arguments, named, now, **options), now)
+        now, hold = producer.now(), bool(options.get("hold"))
+        record = new_record(task, arguments, named, now, **without_hold(options))
+        id_ = producer.enqueue(record, now, hold=hold)
         if id_ is not None:
             return id_
     return opened.spool.enqueue(task, arguments, named, **options).id
+
+
+def without_hold(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that a job's record has: where the job lies says that it is held."""
+    return {name: value for name, value in options.items() if name != "hold"}
 
 
 def dry_run(
@@ -63,11 +71,12 @@ def dry_run(
     from spoolq.cli.output import HIDDEN
     from spoolq.clock import SystemClock
 
-    record = new_record(task, arguments, named, SystemClock().wall(), **options)
+    record = new_record(task, arguments, named, SystemClock().wall(), **without_hold(options))
     if task == EXEC and "env" in record["kwargs"]:
         record["kwargs"]["env"] = HIDDEN
     later = ("id", "retries", "retried", "started", "finished", "worker", "result", "exit")
-    return {name: record[name] for name in record if name not in (*later, "history")}
+    shown = {name: record[name] for name in record if name not in (*later, "history")}
+    return {**shown, "held": bool(options.get("hold"))}
 
 
 def parse_json(text: str, option: str, kind: type, name: str) -> Any:
@@ -109,7 +118,7 @@ def _parents(opened: Opened, words: list[str]) -> list[int]:
     return found
 
 
-def _notes(words: list[str]) -> dict[str, JSON]:
+def parse_notes(words: list[str]) -> dict[str, JSON]:
     """`KEY=JSON`, `KEY=text` or a JSON object, later ones over earlier ones."""
     notes: dict[str, JSON] = {}
     for word in words:

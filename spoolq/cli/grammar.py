@@ -66,6 +66,7 @@ _JOB: Final = (
     Option("after_any", ("--after-any",), "ID…", "Once these have ended, failed or not.", "list"),
     Option("label", ("--label", "-L"), "TEXT", "To tell it by: a note.", env="SPOOLQ_LABEL"),
     Option("lax", ("--lax", "-x"), help="A failed one counts as finished.", kind="switch"),
+    Option("hold", ("--hold",), help="Not before somebody releases it.", kind="flag"),
     Option("notes", ("--notes", "-n"), "KEY=JSON", "Or a JSON object. Repeatable.", "list"),
     Option("follow", ("--follow", "-f"), help="Show its output; exit with its code.", kind="flag"),
     Option("wait", ("--wait", "-W"), help="Wait for it; exit with its code.", kind="flag"),
@@ -123,7 +124,7 @@ IMPORT: Final = Command(
 SELECTORS: Final = (
     "7 9-12 last all state:failed queue:gpu task:resize note:batch=7, or - for stdin."
 )
-_STATES: Final = "inactive, active, failed, finished, ready, delayed, blocked."
+_STATES: Final = "inactive, active, failed, finished, ready, delayed, blocked, held."
 
 _WHICH: Final = (
     Option("state", ("--state", "-S"), "STATE", _STATES, "list"),

@@ -17,6 +17,7 @@ from spoolq.cli.listing import tries
 from spoolq.cli.output import compact, escape, print_json
 from spoolq.cli.selecting import one_job
 from spoolq.cli.waiting import told
+from spoolq.clock import SystemClock
 from spoolq.logs import log_path, logged_attempts, read_log
 from spoolq.lookup import around
 from spoolq.model import JSON, JobInfo
@@ -104,7 +105,12 @@ class _Stamps:
 
     def put(self, data: bytes) -> bytes:
         """The same output, each line that begins in it with the time it came."""
-        stamp = datetime.now().astimezone().strftime("%H:%M:%S  ").encode()
+        stamp = (
+            datetime.fromtimestamp(SystemClock().wall())
+            .astimezone()
+            .strftime("%H:%M:%S  ")
+            .encode()
+        )
         lines = data.splitlines(keepends=True)
         before = [stamp if self._at_start else b"", *([stamp] * (len(lines) - 1))]
         self._at_start = data.endswith(b"\n")

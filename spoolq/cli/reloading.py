@@ -29,7 +29,9 @@ def supervise(arguments: Sequence[str], directory: str) -> int:
     with Signals((signals.SIGINT, signals.SIGTERM, signals.SIGQUIT, signals.SIGHUP)) as caught:
         while True:
             seen = dict(_modules(directory))
-            child = subprocess.Popen([sys.executable, "-m", "spoolq", *arguments])  # noqa: S603
+            # -B: two changes within a second that keep its size would leave compiled code that is
+            # old and passes for new.
+            child = subprocess.Popen([sys.executable, "-B", "-m", "spoolq", *arguments])  # noqa: S603
             changed = _watch(child, caught, seen, directory)
             if changed is None:
                 return child.wait()

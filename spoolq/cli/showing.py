@@ -158,10 +158,12 @@ def _checked(found: Found, job: JobInfo, codes: set[str]) -> Iterator[str]:
         "delayed": "not delayed",
         "parents": "no parents" if not job.parents else "no parent keeps it",
         "queue-paused": "queue not paused",
-        "task-limit": "no limit reached",
+        "limit": "no limit reached",
     }
     if "parent-failed" in codes:
         del good["parents"]
+    if codes & {"task-limit", "queue-limit"}:
+        del good["limit"]
     passed = [f"{paint('✓')} {text}" for code, text in good.items() if code not in codes]
     if passed:
         yield "  " + "   ".join(passed)
@@ -175,21 +177,20 @@ def _checked(found: Found, job: JobInfo, codes: set[str]) -> Iterator[str]:
 
 def _fixes(job: JobInfo, one: Reason) -> list[str]:
     queue = _word(job.queue)
-    match one.code:
-        case "no-worker":
-            return [f"spoolq worker -q {queue}", f"spoolq process -q {queue}"]
-        case "no-task":
-            return ["spoolq worker --app MODULE:SPOOL"]
-        case "parent-failed":
-            return [f"spoolq retry {one.detail['parent']}", f"spoolq retry --lax {job.id}"]
-        case "delayed":
-            return [f"spoolq retry {job.id}"]
-        case "expired":
-            return ["spoolq repair removes it"]
-        case "spool-readonly":
-            return ["spoolq doctor"]
-        case _:
-            return []
+    fixes = {
+        "no-worker": [f"spoolq worker -q {queue}", f"spoolq process -q {queue}"],
+        "no-task": ["spoolq worker --app MODULE:SPOOL"],
+        "queue-paused": [f"spoolq queue resume {queue}"],
+        "held": [f"spoolq release {job.id}"],
+        "delayed": [f"spoolq retry {job.id}"],
+        "expired": ["spoolq repair removes it"],
+        "spool-readonly": ["spoolq doctor"],
+    }
+    if one.code == "parent-failed":
+        return [f"spoolq retry {one.detail['parent']}", f"spoolq retry --lax {job.id}"]
+    if one.code == "queue-limit":
+        return [f"spoolq queue set {queue} --limit {one.detail['limit'] + 1}"]
+    return fixes.get(one.code, [])
 
 
 # -- show ----------------------------------------------------------------------------------------

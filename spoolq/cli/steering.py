@@ -1,4 +1,4 @@
-"""Steering jobs: `retry`, `remove`, `kill`, `note` and `clean`."""
+"""Steering jobs: `retry`, `hold`, `release`, `remove`, `kill`, `note` and `clean`."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 def add_to(app: typer.Typer) -> None:
     """Register these commands."""
     app.command()(retry)
+    app.command()(hold)
+    app.command()(release)
     app.command()(remove)
     app.command("rm", hidden=True)(remove)
     app.command()(kill)
@@ -65,11 +67,39 @@ def retry(
         lax=lax,
     )
     spool = opened(context).spool
-    _each(
+    each(
         _oldest_first(spool, selectors),
         lambda job: spool.backend.retry_job(job.id, job.retries, **given),
         done="retried",
         refused="it was retried or removed by somebody else just now",
+        as_json=as_json,
+    )
+
+
+def hold(
+    context: typer.Context, selectors: options.Selectors = None, as_json: options.AsJson = False
+) -> None:
+    """Keep inactive jobs from being started until they are released."""
+    spool = opened(context).spool
+    each(
+        _oldest_first(spool, selectors),
+        lambda job: spool.backend.hold_job(job.id),
+        done="held",
+        refused="it is not inactive",
+        as_json=as_json,
+    )
+
+
+def release(
+    context: typer.Context, selectors: options.Selectors = None, as_json: options.AsJson = False
+) -> None:
+    """Let held jobs start, once they are due and nothing else keeps them."""
+    spool = opened(context).spool
+    each(
+        _oldest_first(spool, selectors),
+        lambda job: spool.backend.unhold_job(job.id),
+        done="released",
+        refused="it is not held",
         as_json=as_json,
     )
 
@@ -84,7 +114,7 @@ def remove(
     spool = opened(context).spool
     jobs = _oldest_first(spool, selectors)
     _confirm(selectors, jobs, "remove", yes=yes)
-    _each(
+    each(
         jobs,
         lambda job: spool.backend.remove_job(job.id),
         done="removed",
@@ -254,7 +284,7 @@ def _oldest_first(spool: Spool, selectors: list[str] | None) -> list[JobInfo]:
     return some_jobs(spool, selectors).jobs[::-1]
 
 
-def _each(
+def each(
     jobs: list[JobInfo],
     act: Callable[[JobInfo], bool],
     *,

@@ -3,6 +3,7 @@
     store       the Backend: wires what follows to the contract, holds no rule of its own
     repair      what time and crashes leave, put right
     claims      who may run a job                       inbox     files dropped by hand
+    slots       how many of a queue run at once
     settle      finish, fail, retry, remove, note
     publish     where a job goes, and batches of new ones
     families    parents and children                    registry  workers   locks   named locks
@@ -13,7 +14,9 @@
     fresh       new jobs that wait for nobody
     tokens      the two primitives of docs/format.md: move and supersede
     places      directories of buckets                  counters  numbers that are names
+    queues      what is said of a queue
     doorbell    what wakes a worker that waits      endings   what wakes who waits for a result
+    chain       states that are swapped atomically
     layout      the root: FORMAT, modes, first use
     fs          the only module that changes the disk
     names       paths and names                         records   bytes

@@ -14,6 +14,7 @@ from spoolq.files.fs import Filesystem
 from spoolq.files.layout import Layout
 from spoolq.files.names import JobName
 from spoolq.files.places import (
+    BELOW,
     FAILED,
     FINISHED,
     SETTLING,
@@ -262,7 +263,7 @@ class Catalog:
         for queue in self.queues():
             base = f"{self._layout.inactive}/{queue}"
             for name in self._fs.list(base):
-                if name in ("delayed", "waiting"):
+                if name in BELOW:
                     for key in self._fs.list(f"{base}/{name}"):
                         yield Place(name, queue, key)
                 elif is_number(name):

@@ -19,7 +19,7 @@ from spoolq.files.catalog import Catalog
 from spoolq.files.fs import Filesystem, has_settled
 from spoolq.files.layout import Layout
 from spoolq.files.places import HOUR, Place
-from spoolq.states import JSON
+from spoolq.states import JSON, WAYS
 
 TYPE_CHECKING = False  # see `tuples`
 if TYPE_CHECKING:
@@ -110,14 +110,15 @@ class Census:
         return sum(counted.jobs for counted in self.ask_all([*self.shards(state)], count))
 
     def count_inactive(self, now: float, queues: set[str] | None = None) -> tuple[int, int]:
-        """(inactive jobs, those of them that wait for a time or a parent), without expired ones."""
+        """(inactive jobs, those of them that wait for a time, a parent or a release), without
+        expired ones."""
         found = self.count_queues(now, queues).values()
         ready = sum(views["ready"] for views in found)
-        later = sum(views["delayed"] + views["blocked"] for views in found)
+        later = sum(views["delayed"] + views["blocked"] + views["held"] for views in found)
         return ready + later, later
 
     def count_queues(self, now: float, queues: set[str] | None = None) -> dict[str, dict[str, int]]:
-        """By the encoded name of a queue: how many jobs are ready, delayed, blocked, without
+        """By the encoded name of a queue: how many jobs are ready, delayed, blocked, held, without
         expired ones."""
         limit = names.micros(now)
         found: dict[str, dict[str, int]] = {}
@@ -129,9 +130,11 @@ class Census:
             if place.kind == "delayed":
                 later = sum(due > limit for due in self.ask(directory, dues))
                 later -= sum(due > limit for due in lapsed)
-            views = found.setdefault(place.queue, {"ready": 0, "delayed": 0, "blocked": 0})
+            views = found.setdefault(place.queue, dict.fromkeys(WAYS, 0))
             if place.kind == "waiting":
                 views["blocked"] += live
+            elif place.kind == "held":
+                views["held"] += live
             else:
                 views["delayed"] += later
                 views["ready"] += live - later

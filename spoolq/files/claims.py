@@ -12,12 +12,15 @@ from __future__ import annotations
 import random
 from typing import Final, NamedTuple
 
+from spoolq.control import Control
 from spoolq.files import names
-from spoolq.files.catalog import Catalog, Found, is_number
+from spoolq.files.catalog import Found, is_number
 from spoolq.files.families import parse_alarm
 from spoolq.files.fs import Denied, Filesystem, Glance
 from spoolq.files.layout import Layout
 from spoolq.files.places import HOUR, Place, list_buckets
+from spoolq.files.queues import CONTROL, Queues
+from spoolq.files.slots import Slots
 from spoolq.files.tokens import Token
 
 _SPREAD: Final = 64  # how far a claimer that lost a race goes back, and for how many claims
@@ -174,11 +177,19 @@ class View:
     """What a claimer keeps of one queue, for one set of tasks."""
 
     def __init__(
-        self, fs: Filesystem, layout: Layout, queue: str, tasks: frozenset[str] | None
+        self,
+        fs: Filesystem,
+        layout: Layout,
+        queues: Queues,
+        slots: Slots,
+        queue: str,
+        tasks: frozenset[str] | None,
     ) -> None:
         self._fs = fs
         self._layout = layout
-        self._queue = queue
+        self._queues = queues
+        self._slots = slots
+        self.queue = queue
         self._tasks = tasks
         self._directory = f"{layout.inactive}/{queue}"
         self._glance = Glance(fs, self._directory)
@@ -186,17 +197,31 @@ class View:
         self._lanes: list[Lane] = []
         self._due: list[Due] = []  # the nearest last
         self._next_hour = 0
+        self._control: Control | None = None  # of a queue of which something was said
+        self._control_at = 0.0
 
-    def refresh(self, now: float) -> list[Due]:
+    def refresh(self, now: float, elapsed: float) -> list[Due]:
         """Compare with the queue as it is; what is due and has to be put among the ready jobs."""
         fresh = self._glance.fresh()
         listing = self._listing if fresh is None else set(fresh)
         if listing != self._listing or now >= self._next_hour * HOUR:
             self._rebuild(listing, now)
+            self._hear(elapsed)
+        elif self._control is not None and elapsed >= self._control_at:
+            self._hear(elapsed)  # CRASH: whoever changed it may have died before he told
         due, limit = [], names.micros(now)
         while self._due and self._due[-1].at <= limit:
             due.append(self._due.pop())
         return due
+
+    def _hear(self, elapsed: float) -> None:
+        """Read what is said of the queue, if anything ever was."""
+        before, self._control = self._control, None
+        if CONTROL in self._listing:
+            self._control_at = elapsed + _BACKSTOP
+            self._control = control = self._queues.read(self.queue)
+            if control.limit is not None and (before is None or before.limit is None):
+                self._slots.adopt(self.queue)  # what this process runs among it
 
     def _rebuild(self, listing: set[str], now: float) -> None:
         # RACE: listed before the lanes are; whatever is published after this changes it again.
@@ -240,6 +265,8 @@ class View:
 
     def best(self, now: float, elapsed: float, least: int | None) -> Candidate | None:
         """The best candidate of the queue: its highest lane that is not dry."""
+        if self._control is not None and not self.admits():
+            return None
         for lane in self._lanes:
             if least is not None and lane.priority < least:
                 return None
@@ -247,6 +274,15 @@ class View:
             if found:
                 return found
         return None
+
+    def admits(self) -> bool:
+        """Whether jobs may be claimed from the queue, as far as can be seen before a claim."""
+        control = self._control
+        if control is None:
+            return True
+        if control.paused is not None:
+            return False
+        return control.limit is None or self._slots.has_room(self.queue, control.limit)
 
 
 def _due(directory: str, name: str) -> Due | None:
@@ -260,10 +296,11 @@ def _due(directory: str, name: str) -> Due | None:
 class Claimer:
     """Finds the best job that may run now, and claims it."""
 
-    def __init__(self, fs: Filesystem, layout: Layout, catalog: Catalog) -> None:
+    def __init__(self, fs: Filesystem, layout: Layout, queues: Queues, slots: Slots) -> None:
         self._fs = fs
         self._layout = layout
-        self._catalog = catalog
+        self._queues = queues
+        self._slots = slots
         self._views: dict[tuple[frozenset[str], frozenset[str] | None], list[View]] = {}
 
     def views(self, queues: frozenset[str], tasks: frozenset[str] | None) -> list[View]:
@@ -272,7 +309,8 @@ class Claimer:
         if views is None:
             if len(self._views) > 64:
                 self._views.clear()
-            views = [View(self._fs, self._layout, queue, tasks) for queue in sorted(queues)]
+            parts = (self._fs, self._layout, self._queues, self._slots)
+            views = [View(*parts, queue, tasks) for queue in sorted(queues)]
             self._views[queues, tasks] = views
         return views
 

@@ -11,28 +11,42 @@ the queue's own listing is the same: ids only grow, so a fresh job comes behind 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from spoolq.errors import SpoolFull
 from spoolq.files import names, records
 from spoolq.files.counters import Counter
 from spoolq.files.fs import Filesystem, NoDirectory
 from spoolq.files.layout import Layout
-from spoolq.files.places import Place, Places, delayed, job_name, ready
+from spoolq.files.places import Place, Places, delayed, held, job_name, ready
 from spoolq.transitions import Record
+
+TYPE_CHECKING = False  # see `tuples`
+if TYPE_CHECKING:
+    from spoolq.control import Said
 
 _GENERATION = "generation."
 _GENERATION_NAME = re.compile(r"generation\.([0-9]+)\.[0-9a-z]+", re.ASCII)
 _MIN_INODES = 1000
 _CHECK_EVERY = 256  # enqueues between two looks at the free space
+_OPEN = 0.5  # seconds for which a queue that was open is taken to be
 
 
 class Fresh:
     """Puts new jobs that wait for nobody into the places where claimers look."""
 
     def __init__(
-        self, fs: Filesystem, layout: Layout, places: Places, counter: Counter, low_water: int
+        self,
+        fs: Filesystem,
+        layout: Layout,
+        places: Places,
+        counter: Counter,
+        low_water: int,
+        elapsed: Callable[[], float],
     ) -> None:
         self._fs = fs
+        self._elapsed = elapsed
+        self._open: dict[str, float] = {}  # by queue: until when it need not be looked at
         self._layout = layout
         self._places = places
         self._counter = counter
@@ -40,16 +54,17 @@ class Fresh:
         self._until_check = 0
         self._ready: dict[tuple[str, int, int], str] = {}
 
-    def enqueue(self, record: Record, now: float) -> int:
-        """Publish a new job; its id. Survives power loss after return."""
+    def enqueue(self, record: Record, now: float, *, hold: bool = False) -> int:
+        """Publish a new job, held or not; its id. Survives power loss after return."""
         self._until_check -= 1
         if self._until_check < 0:
             self.check_space()
         body = records.encode_fresh(record)  # refuses before an id is taken
         id_ = record["id"] = self._counter.take()
         data, nonce = records.seal(body, id_), names.nonce()
-        if record["parents"] or record["delayed"] > now:
-            self._enqueue_for_later(data, record, nonce, now)
+        if hold or record["parents"] or record["delayed"] > now:
+            place = self.held(record) if hold else self.place(record, now, fresh=False)
+            self._enqueue_for_later(data, record, nonce, place, now)
         else:
             self._enqueue_ready(data, record, nonce)
         return id_
@@ -74,8 +89,9 @@ class Fresh:
         else:
             self.ring(names.encode(record["queue"]))
 
-    def _enqueue_for_later(self, data: bytes, record: Record, nonce: str, now: float) -> None:
-        place = self.place(record, now, fresh=False)
+    def _enqueue_for_later(
+        self, data: bytes, record: Record, nonce: str, place: Place, now: float
+    ) -> None:
         name = str(job_name(record, place, 0, 0, nonce))
         block = names.block_of(record["id"])
         while True:
@@ -88,6 +104,41 @@ class Fresh:
                 break
         if place.kind != "ready":
             self.settle_in(place, record, now)
+
+    # Set by who can: how many jobs are inactive in a queue (encoded).
+    count_waiting: Callable[[str], int] | None = None
+
+    paused: Said | None = None
+    """Who has paused the queue that `admits` was last asked about, as far as it has looked."""
+
+    def admits(self, queue: str, new: int = 1) -> bool:
+        """Whether a queue takes in so many new jobs; False: this one cannot tell, ask a backend.
+
+        Raises QueueClosed, QueueFull. A queue that is closed elsewhere is noticed within _OPEN s.
+        """
+        if self._elapsed() < self._open.get(queue, -1.0):
+            return True
+        encoded = names.encode(queue)
+        if self._fs.is_directory(f"{self._layout.inactive}/{encoded}/control"):
+            from spoolq.control import check_open, check_room
+            from spoolq.files.queues import Queues  # for queues of which something was said
+
+            control = Queues(self._fs, self._layout).read(encoded)
+            self.paused = control.paused
+            check_open(control, queue)
+            if control.max_waiting is not None:
+                if self.count_waiting is None:
+                    return False
+                check_room(control, queue, self.count_waiting(encoded), new)
+                return True
+        if len(self._open) > 1000:
+            self._open.clear()
+        self._open[queue] = self._elapsed() + _OPEN
+        return True
+
+    def forget_open(self) -> None:
+        """Something was said of a queue: look again."""
+        self._open.clear()
 
     def check_space(self) -> None:
         """Refuse new work below the low-water mark: jobs that run must still be able to end.
@@ -117,10 +168,15 @@ class Fresh:
             return delayed(record["queue"], record["delayed"])
         return ready(record["queue"], record["priority"])
 
+    def held(self, record: Record) -> Place:
+        """Where a job with this record lies while it is held."""
+        return held(record["queue"], record["priority"])
+
     def settle_in(self, place: Place, record: Record, now: float) -> None:
         """After a publication that is not of a fresh ready job: tell the claimers."""
         del record, now
-        self.bump(place.queue)
+        if place.kind != "held":
+            self.bump(place.queue)
 
     def bump(self, queue: str) -> None:
         """Move a queue's generation on: what claimers keep of it is not the front any more.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-from spoolq.errors import InvalidType, InvalidValue, JobCorrupt
+from spoolq.errors import InvalidType, InvalidValue, JobCorrupt, QueueClosed, QueueFull
 from spoolq.files import names, records
 from spoolq.files.catalog import Catalog
 from spoolq.files.counters import Counter
@@ -20,13 +20,13 @@ from spoolq.files.places import Place
 from spoolq.files.publish import Publisher
 from spoolq.files.settle import Settler
 from spoolq.files.tokens import Change, Token, Tokens
-from spoolq.transitions import Record, new_record, retried
+from spoolq.transitions import Record, check_flag, new_record, retried
 
 _PATIENCE: Final = 2.0  # seconds a file must be unchanged before it is given up
 _OPTIONS: Final = frozenset(
     {
-        "attempts", "delay", "expire", "kwargs", "lax", "notes", "parents", "priority", "queue",
-        "timeout",
+        "attempts", "delay", "expire", "hold", "kwargs", "lax", "notes", "parents", "priority",
+        "queue", "timeout",
     }
 )  # fmt: skip
 
@@ -84,6 +84,8 @@ class Inbox:
         except Denied:
             self._stuck.add(name)  # it stays where it is, and nobody else is kept waiting
             return False
+        except (QueueClosed, QueueFull):
+            return False  # it waits until there is room
         except (JobCorrupt, InvalidType, InvalidValue) as error:
             # `cp` makes the file first and fills it then; a job may parse half written only if
             # it is complete, so anything that parses and is wrong is wrong for good.
@@ -108,12 +110,23 @@ class Inbox:
         return self._put(path, retried(record, now, {}), name.epoch + 1, name.revision + 1, now)
 
     def _new(self, path: str, value: Any, now: float) -> bool:
-        record = read_request(value, now)
+        record, hold = read_request(value, now)
+        self._publisher.admits(record["queue"])
         record["id"] = self._counter.take()
-        return self._put(path, record, 0, 0, now)
+        return self._put(path, record, 0, 0, now, hold=hold)
 
-    def _put(self, path: str, record: Record, epoch: int, revision: int, now: float) -> bool:
-        place = self._publisher.place(record, now)
+    def _put(
+        self,
+        path: str,
+        record: Record,
+        epoch: int,
+        revision: int,
+        now: float,
+        *,
+        hold: bool = False,
+    ) -> bool:
+        publisher = self._publisher
+        place = publisher.held(record) if hold else publisher.place(record, now)
         directory, _, name = path.rpartition("/")
         source = Token(directory, name, Place("inbox"))
         token = self._tokens.supersede_one(Change(source, record, place, epoch, revision))
@@ -123,8 +136,9 @@ class Inbox:
         return True
 
 
-def read_request(value: Any, now: float) -> Record:
-    """A hand-written job as a record: `{"task": …, "args": […]}` and the options of enqueue.
+def read_request(value: Any, now: float) -> tuple[Record, bool]:
+    """A hand-written job as a record: `{"task": …, "args": […]}` and the options of enqueue; and
+    whether it is to be held.
 
     Members of a job's record that say what happened to it (`id`, `created`, `result`, …) are
     ignored, so that a copy of a finished job can be edited into a new one; others are refused.
@@ -137,9 +151,13 @@ def read_request(value: Any, now: float) -> Record:
     unknown = value.keys() - ignored - _OPTIONS
     if unknown:
         raise InvalidValue(f"unknown member {min(unknown)!r} in a job written by hand")
-    options = {key: value[key] for key in _OPTIONS - {"kwargs"} if value.get(key) is not None}
+    options = {
+        key: value[key] for key in _OPTIONS - {"kwargs", "hold"} if value.get(key) is not None
+    }
     for key in ("attempts", "priority"):
         number = options.get(key)
         if isinstance(number, float) and math.isfinite(number) and number.is_integer():
             options[key] = int(number)  # jq writes 5.0 for 5 after arithmetic
-    return new_record(value["task"], value.get("args", []), value.get("kwargs"), now, **options)
+    hold = check_flag(value.get("hold") or False, "hold")
+    args, kwargs = value.get("args", []), value.get("kwargs")
+    return new_record(value["task"], args, kwargs, now, **options), hold

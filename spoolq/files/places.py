@@ -3,6 +3,7 @@
     inactive/<queue>/<priority>/<bucket>/        ready to run
     inactive/<queue>/delayed/<hour>/<bucket>/    due later
     inactive/<queue>/waiting/<parent>/<bucket>/  waits for that parent
+    inactive/<queue>/held/<priority>/<bucket>/   held: claimers never look there
     finished/<bucket>/  failed/<bucket>/         ended
     active/<worker>/                             claimed
 
@@ -39,7 +40,7 @@ _REMEMBERED: Final = 4096  # places this process need not make again
 class Place(NamedTuple):
     """Where a job lies: one of the kinds, and which one of that kind."""
 
-    kind: str  # ready, delayed, waiting, active, finished or failed
+    kind: str  # ready, delayed, waiting, held, active, finished or failed
     queue: str = ""  # encoded; of the inactive kinds
     key: str = ""  # the priority, the hour, the parent; the worker's directory
     batch: str = ""
@@ -61,7 +62,7 @@ class Place(NamedTuple):
         """The directory of its buckets."""
         if self.kind == "ready":
             path = f"{layout.inactive}/{self.queue}/{self.key}"
-        elif self.kind in ("delayed", "waiting"):
+        elif self.kind in BELOW:
             path = f"{layout.inactive}/{self.queue}/{self.kind}/{self.key}"
         elif self.kind == "active":
             return f"{layout.active}/{self.key}"
@@ -75,10 +76,12 @@ class Place(NamedTuple):
         return directory if self.kind == "active" else f"{directory}/{block}"
 
 
+BELOW: Final = ("delayed", "waiting", "held")  # kinds with a directory of their own in a queue
 _STATES: Final[dict[str, State]] = {
     "ready": "inactive",
     "delayed": "inactive",
     "waiting": "inactive",
+    "held": "inactive",
     "active": "active",
     "finished": "finished",
     "failed": "failed",
@@ -91,7 +94,7 @@ SETTLING: Final = Place("settling")  # of a change under way: it has no state of
 @functools.cache
 def _codes() -> tuple[re.Pattern[str], re.Pattern[str]]:
     inactive = re.compile(
-        r"(ready|delayed|waiting)\+([A-Za-z0-9_%~-]+)\+(0|-?[1-9][0-9]{0,18})"
+        r"(ready|delayed|waiting|held)\+([A-Za-z0-9_%~-]+)\+(0|-?[1-9][0-9]{0,18})"
         r"(?:\+(b[0-9]+-[0-9]+-[0-9a-z]+))?",
         re.ASCII,
     )
@@ -125,6 +128,11 @@ def delayed(queue: str, due: float) -> Place:
 def waiting(queue: str, parent: int) -> Place:
     """The place of jobs that wait for one unfinished parent."""
     return Place("waiting", names.encode(queue), str(parent))
+
+
+def held(queue: str, priority: int) -> Place:
+    """The place of jobs that nobody may claim until they are released."""
+    return Place("held", names.encode(queue), str(priority))
 
 
 def active(directory: str) -> Place:

@@ -21,6 +21,7 @@ from spoolq.transitions import Record
 
 TYPE_CHECKING = False  # see `tuples`
 if TYPE_CHECKING:
+    from spoolq.control import Said
     from spoolq.settings import Settings
 
 
@@ -45,6 +46,7 @@ class Producer:
             Places(self._fs, self._layout),
             Counter(self._fs, self._layout.ids, "job"),
             roots.low_water(self._fs, self.settings),
+            SystemClock().elapsed,
         )
 
     @property
@@ -53,18 +55,26 @@ class Producer:
         up, by whoever opens the whole backend first."""
         return not self._fs.local or f"boot.{self._fs.boot}" in self._fs.list(self._layout.ids)
 
+    @property
+    def paused(self) -> Said | None:
+        """Who has paused the queue of the job that was enqueued last; None: nobody."""
+        return self._publisher.paused
+
     def now(self) -> float:
         """The spool's time: this host's on a local file system, else the file server's (R8)."""
         if self._fs.local:
             return SystemClock().wall()
         return self._fs.server_time(f"{self._layout.tmp}/clock.{names.nonce()}")
 
-    def enqueue(self, record: Record, now: float) -> int | None:
-        """Publish a new job; its id. It survives power loss after return.
+    def enqueue(self, record: Record, now: float, *, hold: bool = False) -> int | None:
+        """Publish a new job, held or not; its id. It survives power loss after return.
 
         None, and nothing stored, for a job that only the whole backend knows a place for: one
-        with parents, and one that is delayed and expires, for which others may be waiting.
+        with parents, and one that is delayed and expires, for which others may be waiting; and
+        for one of a queue in which only so many may wait. Raises QueueClosed.
         """
+        if not self._publisher.admits(record["queue"]):
+            return None
         if record["parents"] or (record["delayed"] > now and record["expires"] is not None):
             return None
-        return self._publisher.enqueue(record, now)
+        return self._publisher.enqueue(record, now, hold=hold)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from spoolq.files import names, records
 from spoolq.files.counters import Counter
@@ -28,14 +28,15 @@ class Publisher(Fresh):
         families: Families,
         counter: Counter,
         low_water: int,
+        elapsed: Callable[[], float],
     ) -> None:
-        super().__init__(fs, layout, places, counter, low_water)
+        super().__init__(fs, layout, places, counter, low_water, elapsed)
         self._tokens = tokens
         self._families = families
 
     # -- batches ---------------------------------------------------------------------------------
 
-    def enqueue_many(self, batch: Sequence[Record], now: float) -> list[int]:
+    def enqueue_many(self, batch: Sequence[Record], now: float, *, hold: bool = False) -> list[int]:
         """Publish jobs that share queue, priority, delay and parents: one rename shows them all."""
         if not batch:
             return []
@@ -45,7 +46,7 @@ class Publisher(Fresh):
         ids = list(range(first, first + len(batch)))
         for id_, record in zip(ids, batch, strict=True):
             record["id"] = id_
-        place = self.place(batch[0], now)
+        place = self.held(batch[0]) if hold else self.place(batch[0], now)
         if batch[0]["parents"]:
             for id_ in {names.block_of(id_): id_ for id_ in ids}.values():
                 self._families.mark({**batch[0], "id": id_})
@@ -108,6 +109,12 @@ class Publisher(Fresh):
             if blocking:
                 return waiting(record["queue"], blocking.name.id)
         return super().place(record, now)
+
+    def held(self, record: Record) -> Place:
+        """Where a job with this record lies while it is held; its parents are told of it."""
+        if record["parents"]:
+            self._families.mark(record)
+        return super().held(record)
 
     def settle_in(self, place: Place, record: Record, now: float) -> None:
         """After a publication that is not of a fresh ready job: tell the claimers, and let a

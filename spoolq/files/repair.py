@@ -20,8 +20,10 @@ from spoolq.files.layout import Layout
 from spoolq.files.locks import Locks
 from spoolq.files.places import FINISHED
 from spoolq.files.publish import Publisher
+from spoolq.files.queues import Queues
 from spoolq.files.registry import Entry, Registry
 from spoolq.files.settle import Settler
+from spoolq.files.slots import Slots
 from spoolq.files.tokens import Token, Tokens, stem
 from spoolq.model import FOREGROUND_QUEUE, STATES, STUCK, WORKER_GONE, State
 from spoolq.transitions import Backoff
@@ -46,6 +48,8 @@ class Repairer:
         settler: Settler,
         registry: Registry,
         locks: Locks,
+        queues: Queues,
+        slots: Slots,
         census: Census,
         disk_time: Callable[[], float],
     ) -> None:
@@ -58,6 +62,8 @@ class Repairer:
         self._settler = settler
         self._registry = registry
         self._locks = locks
+        self._queues = queues
+        self._slots = slots
         self._census = census
         self._disk_time = disk_time
 
@@ -234,6 +240,9 @@ class Repairer:
         for directory in directories - registered:
             self._sweep(directory, now, backoff)
         self._locks.release_workers({entry.id for entry in entries}, now)
+        for queue, control in self._queues.everything(self._catalog.queues()).items():
+            if control.limit is not None:
+                self._slots.tidy(queue)
 
     def _sweep(self, directory: str, now: float, backoff: Backoff) -> None:
         path = f"{self._layout.active}/{directory}"
@@ -299,14 +308,15 @@ class Repairer:
                             self._settler.discard(found, now)
 
     def fail_stuck(self, now: float, stuck_after: float) -> int:
-        """Inactive jobs overdue by too long, but for those that wait for a parent [220-225].
+        """Inactive jobs overdue by too long, but for those that wait for a parent [220-225], or
+        for somebody who releases them.
 
         How many were failed.
         """
         limit, stuck = names.micros(now - stuck_after), 0
         for place, directory in list(self._census.inactive()):
             _, oldest = self._census.ask(directory, limits)
-            if place.kind == "waiting" or oldest is None or oldest >= limit:
+            if place.kind in ("waiting", "held") or oldest is None or oldest >= limit:
                 continue
             for found in self._catalog.of_directory(place, directory):
                 due = found.name.due

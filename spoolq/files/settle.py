@@ -25,6 +25,7 @@ from spoolq.transitions import (
     REMOVABLE,
     Backoff,
     Record,
+    edited,
     expired,
     failed,
     finished,
@@ -75,6 +76,8 @@ class Settler:
         self._families = families
         self._publisher = publisher
         self._claims: dict[int, Claim] = {}
+        self.left: Callable[[Record], None] = lambda _: None
+        """Called with a job as it was when it is not active any more."""
 
     # -- claims of this process ------------------------------------------------------------------
 
@@ -142,6 +145,7 @@ class Settler:
             if token and token.place.state != "inactive":
                 self._claims.pop(change.record["id"], None)
                 ended.append(change.record["id"])
+                self.left(claim.record)
             elif token:
                 self._settled(change, token, now)
             answers[index] = bool(token) or self._settle(outcomes[index], claim, now, backoff)
@@ -194,6 +198,7 @@ class Settler:
         self._fs.create(f"{self._layout.incidents}/{id}.{names.nonce()}.json", data)
 
     def _settled(self, change: Change, token: Token, now: float) -> None:
+        self.left(change.record)
         self._claims.pop(change.record["id"], None)
         self._after(change, token, now)
 
@@ -221,7 +226,10 @@ class Settler:
         if record is None:
             return False
         outcome = Outcome(record["id"], record["retries"], False, message)
-        return self._apply(_ended(Claim(found, record), outcome, now, backoff), now)
+        if not self._apply(_ended(Claim(found, record), outcome, now, backoff), now):
+            return False
+        self.left(record)
+        return True
 
     # -- changes by hand -------------------------------------------------------------------------
 
@@ -238,6 +246,52 @@ class Settler:
         after = retried(record, now, options)
         place = self._publisher.place(after, now)
         return Change(found.token, after, place, found.name.epoch + 1, found.name.revision + 1)
+
+    def edit(self, id: int, retries: int, options: Mapping[str, Any], now: float) -> bool:
+        """Change a job that is not active, and count nothing."""
+        edited({"notes": {}}, now, options)  # refuses before anything is read
+
+        def decide(found: Found, record: Record) -> Change | None:
+            if found.state == "active" or record["retries"] != retries or found.expired(now):
+                return None
+            after, name = edited(record, now, options), found.name
+            place = found.token.place._replace(batch="")
+            if place.kind == "held":
+                place = self._publisher.held(after)
+            elif found.state == "inactive":
+                place = self._publisher.place(after, now)
+            return Change(found.token, after, place, name.epoch, name.revision + 1)
+
+        return self._change(id, decide, now)
+
+    def hold(self, id: int, now: float) -> bool:
+        """Keep an inactive job from being claimed; True when it is held, also if it was before."""
+        already = False
+
+        def decide(found: Found, record: Record) -> Change | None:
+            nonlocal already
+            already = found.token.place.kind == "held" and not found.expired(now)
+            if already or found.state != "inactive" or found.expired(now):
+                return None
+            place, name = self._publisher.held(record), found.name
+            return Change(found.token, record, place, name.epoch, name.revision + 1)
+
+        return self._change(id, decide, now) or already
+
+    def unhold(self, id: int, now: float) -> bool:
+        """Let a held job be claimed when it is due; False when it is not held.
+
+        The time for which it was held does not make it overdue.
+        """
+
+        def decide(found: Found, record: Record) -> Change | None:
+            if found.token.place.kind != "held" or found.expired(now):
+                return None
+            after = {**record, "delayed": max(record["delayed"], now)}
+            place, name = self._publisher.place(after, now), found.name
+            return Change(found.token, after, place, name.epoch + 1, name.revision + 1)
+
+        return self._change(id, decide, now)
 
     def note(self, id: int, merge: Mapping[str, JSON], now: float) -> bool:
         """Merge keys into the notes of a job in any state [155-163]."""
@@ -274,6 +328,8 @@ class Settler:
             if change is None:
                 return False
             if self._apply(change, now):
+                if found.state == "active" and change.place.kind != "active":
+                    self.left(record)
                 return True
 
     def _apply(self, change: Change, now: float) -> bool:
@@ -326,6 +382,7 @@ class Settler:
         )
         if moved is None:
             return False
+        self.left(record)
         self._publisher.settle_in(moved.place, record, now)
         return True
 

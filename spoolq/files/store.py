@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from spoolq.backend import Backend, Finished
 from spoolq.clock import Clock, SystemClock
+from spoolq.control import NOTHING, Control, changed
 from spoolq.errors import InvalidType, InvalidValue, JobCorrupt, NotASpool, SpoolUnavailable
 from spoolq.files import layout as roots
 from spoolq.files import names
@@ -28,19 +29,24 @@ from spoolq.files.layout import Layout
 from spoolq.files.locks import Locks
 from spoolq.files.places import Place, Places
 from spoolq.files.publish import Publisher
+from spoolq.files.queues import Queues
 from spoolq.files.registry import Registry
 from spoolq.files.repair import Repairer
 from spoolq.files.settle import Claim, Outcome, Settler, as_active
+from spoolq.files.slots import Slots
 from spoolq.files.tokens import Token, Tokens
 from spoolq.model import JSON, STATES, Claimed, JobInfo, Page, State
 from spoolq.settings import Settings, check_durability
 from spoolq.transitions import (
     Backoff,
     Record,
+    check_flag,
     check_id,
     check_json,
     check_object,
+    check_parents,
     check_priority,
+    check_queue,
     check_seconds,
     expired,
     new_record,
@@ -134,14 +140,21 @@ class FileBackend(Backend):
             self._families,
             self._jobs,
             roots.low_water(fs, self.settings),
+            self._clock.elapsed,
         )
+        self._publisher.count_waiting = lambda queue: self._census.count_inactive(
+            self._now(), {queue}
+        )[0]
         self._settler = Settler(
             fs, layout, self._tokens, self._catalog, self._families, self._publisher
         )
         self._inbox = Inbox(
             fs, layout, self._tokens, self._catalog, self._publisher, self._settler, self._jobs
         )
-        self._claimer = Claimer(fs, layout, self._catalog)
+        self._queues = Queues(fs, layout)
+        self._slots = Slots(fs, layout, self._catalog, self._settler.read, self._clock.elapsed)
+        self._settler.left = self._free_slot
+        self._claimer = Claimer(fs, layout, self._queues, self._slots)
         self._registry = Registry(fs, layout, self._catalog, Counter(fs, layout.ids, "worker"))
         self._locks = Locks(fs, layout, Counter(fs, layout.ids, "lock"))
         self._repairer = Repairer(
@@ -154,6 +167,8 @@ class FileBackend(Backend):
             self._settler,
             self._registry,
             self._locks,
+            self._queues,
+            self._slots,
             self._census,
             self._disk_time,
         )
@@ -220,19 +235,27 @@ class FileBackend(Backend):
         task: str,
         args: Sequence[JSON] = (),
         kwargs: Mapping[str, JSON] | None = None,
+        *,
+        hold: bool = False,
         **options: Any,
     ) -> int:
         now = self._now()
         record = new_record(task, args, kwargs, now, **options)
+        hold = check_flag(hold, "hold")
         with self._lock:
-            return self._publisher.enqueue(record, now)
+            self._publisher.admits(record["queue"])
+            return self._publisher.enqueue(record, now, hold=hold)
 
-    def enqueue_many(self, jobs: Iterable[str | Sequence[Any]], **options: Any) -> list[int]:
-        now = self._now()
+    def enqueue_many(
+        self, jobs: Iterable[str | Sequence[Any]], *, hold: bool = False, **options: Any
+    ) -> list[int]:
+        now, hold = self._now(), check_flag(hold, "hold")
         shared = new_record("-", [], None, now, **options)
         records = [{**shared, **_request(job)} for job in jobs]
         with self._lock:
-            return self._publisher.enqueue_many(records, now)
+            if records:
+                self._publisher.admits(shared["queue"], len(records))
+            return self._publisher.enqueue_many(records, now, hold=hold)
 
     def dequeue(
         self,
@@ -293,12 +316,12 @@ class FileBackend(Backend):
         if elapsed >= self._next_inbox:
             self._take_in(now, elapsed)
         views = self._claimer.views(queues, tasks)
-        due = [item for view in views for item in view.refresh(now)]
+        due = [item for view in views for item in view.refresh(now, elapsed)]
         if due:
             for item in due:
                 self._promote(item, now)
             for view in views:
-                view.refresh(now)
+                view.refresh(now, elapsed)
         if wanted is not None:
             return self._claim_id(worker_id, worker, wanted, least, queues, tasks, now)
         while True:
@@ -337,6 +360,9 @@ class FileBackend(Backend):
             return None
         if tasks is not None and found.name.task not in tasks:
             return None
+        views = self._claimer.views(queues, tasks)
+        if not all(view.admits() for view in views if view.queue == place.queue):
+            return None
         try:
             mine = self._claimer.claim(found.token.directory, found.token.name, worker, now)
         except NoDirectory:
@@ -360,7 +386,7 @@ class FileBackend(Backend):
                 return None
             if content is not None:
                 record = as_active(found, content[0])
-                if self._may_run(record, now):
+                if self._may_run(record, now) and self._has_slot(record):
                     self._settler.remember(Claim(found, record, content[1], mine=True))
                     return _claimed(record)
                 if self._settler.give_back(found, record, now):
@@ -379,6 +405,24 @@ class FileBackend(Backend):
         if expired(record, now):
             return False
         return not record["parents"] or self._families.blocking(record, now) is None
+
+    def _has_slot(self, record: Record) -> bool:
+        """Whether a job that was claimed may run beside the others of its queue: it counts now."""
+        if not self._queues.limits:
+            return True
+        queue = names.encode(record["queue"])
+        limit = self._queues.limits.get(queue)
+        return limit is None or self._slots.take(queue, limit, record["id"])
+
+    def _free_slot(self, record: Record) -> None:
+        """An attempt is over: in a queue with a limit somebody else may start a job.
+
+        A process that knows of no limit leaves it to the next claimer that finds no room.
+        """
+        if self._queues.limits:
+            queue = names.encode(record["queue"])
+            if queue in self._queues.limits and self._slots.free(queue, record["id"]):
+                self._publisher.ring(queue)
 
     def _promote(self, due: Due, now: float) -> None:
         """Put a delayed job that is due among the ready ones; act on an alarm."""
@@ -456,6 +500,26 @@ class FileBackend(Backend):
             # If the disk refuses now, a heartbeat gives it back.
             self._told.pop(numbers[0], None)
             return self._settler.release_claim(*numbers, self._now())
+
+    def edit_job(self, id: Any, retries: int, **options: Any) -> bool:
+        if "parents" in options:
+            # An iterator would be empty when the job is looked at a second time.
+            options["parents"] = check_parents(options["parents"])
+        with self._lock:
+            self._look_in()
+            return self._settler.edit(
+                check_id(id), check_id(retries, "retries"), options, self._now()
+            )
+
+    def hold_job(self, id: Any) -> bool:
+        with self._lock:
+            self._look_in()
+            return self._settler.hold(check_id(id), self._now())
+
+    def unhold_job(self, id: Any) -> bool:
+        with self._lock:
+            self._look_in()
+            return self._settler.unhold(check_id(id), self._now())
 
     def remove_job(self, id: Any) -> bool:
         with self._lock:
@@ -578,6 +642,7 @@ class FileBackend(Backend):
             timeout=record["timeout"],
             exit=record["exit"],
             history=record["history"],
+            held=found.token.place.kind == "held",
         )
 
     # -- workers ---------------------------------------------------------------------------------
@@ -768,6 +833,25 @@ class FileBackend(Backend):
         for gone in moved.values():
             self._repairer.delete(gone)
 
+    def set_queue(self, queue: str, **said: Any) -> bool:
+        with self._lock:
+            now = self._now()
+            changed(NOTHING, now, **said)  # refuses before anything is made
+            if not self._queues.change(check_queue(queue), lambda was: changed(was, now, **said)):
+                return False
+            encoded = names.encode(queue)
+            self._publisher.forget_open()
+            if self._queues.read(encoded).limit is not None:
+                self._slots.tidy(encoded)
+            # CRASH: dying before this, claimers notice within a second.
+            self._publisher.bump(encoded)
+            return True
+
+    def controls(self) -> dict[str, Control]:
+        with self._lock:
+            said = self._queues.everything(self._catalog.queues())
+            return {self._queue_name(queue): control for queue, control in said.items()}
+
     def stats(self) -> dict[str, JSON]:
         with self._lock:
             self._look_in()
@@ -809,6 +893,8 @@ class FileBackend(Backend):
     def _queue_name(self, encoded: str) -> str:
         """A long name is not in its directory's name: one of its jobs tells."""
         name = names.decode(encoded)
+        if name is None:
+            name = self._queues.name(encoded)
         if name is not None:
             return name
         found = next(iter(self._catalog.walk(_INACTIVE, queues={encoded})), None)
@@ -838,7 +924,7 @@ def _claimed(record: Record) -> Claimed:
     }
 
 
-_KINDS_NOT_DONE: Final = frozenset({"ready", "delayed", "waiting", "active"})
+_KINDS_NOT_DONE: Final = frozenset({"ready", "delayed", "waiting", "held", "active"})
 
 
 def _after_fork(method: weakref.WeakMethod[Callable[[], None]]) -> None:

@@ -152,7 +152,7 @@ def test_queues_are_counted_by_what_their_jobs_wait_for(backend: Backend, clock:
     clock.advance(6)
 
     assert backend.queues() == {
-        "a": {"ready": 1, "delayed": 1, "blocked": 1},
-        "b" * 300: {"ready": 1, "delayed": 0, "blocked": 0},
+        "a": {"ready": 1, "delayed": 1, "blocked": 1, "held": 0},
+        "b" * 300: {"ready": 1, "delayed": 0, "blocked": 0, "held": 0},
     }
     assert backend.now() == clock.wall()

@@ -16,6 +16,8 @@ _OPERATIONS: Final[dict[str, Callable[[Backend, int], bool]]] = {
     "finish": lambda backend, job: backend.finish_job(job, 0),
     "fail": lambda backend, job: backend.fail_job(job, 0),
     "retry": lambda backend, job: backend.retry_job(job, 0),
+    "edit": lambda backend, job: backend.edit_job(job, 0, priority=1),
+    "hold": lambda backend, job: backend.hold_job(job),
     "remove": lambda backend, job: backend.remove_job(job),
 }
 

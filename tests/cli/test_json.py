@@ -21,10 +21,15 @@ CALLS: dict[str, list[str]] = {
     "stats": ["stats"],
     "workers": ["workers"],
     "locks": ["locks"],
+    "queue": ["queue", "pause", "mail", "--why", "disk full"],
+    "queues": ["queue", "list"],
     "logs": ["logs", "2"],
     "doctor": ["doctor"],
     "clean": ["clean"],
     "retry": ["retry", "2"],
+    "edit": ["edit", "5", "--priority", "3"],
+    "hold": ["hold", "5"],
+    "release": ["release", "5"],
     "remove": ["remove", "1", "2"],
     "kill": ["kill", "5"],
     "is": ["is", "failed", "2"],
@@ -42,15 +47,18 @@ CALLS: dict[str, list[str]] = {
 @pytest.fixture
 def scene(shell: Shell) -> Shell:
     play(shell.root)
-    Spool(shell.root, durability="none").lock("gpu", 60)
+    spool = Spool(shell.root, durability="none")
+    spool.lock("gpu", 60)
+    spool.close_queue("gpu", why="moving")
     return shell
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_a_verb_prints_what_its_schema_says(scene: Shell, name: str) -> None:
     verb, *rest = CALLS[name]
+    words = [verb, *rest, "--json"] if verb == "queue" else [verb, "--json", *rest]
 
-    value = json.loads(scene.run(verb, "--json", *rest).out)
+    value = json.loads(scene.run(*words).out)
 
     assert [*problems(value, schema(name))] == []
     assert [*undescribed(value, schema(name))] == []

@@ -260,10 +260,10 @@ uptime\tSECONDS
 workers\t2
 """,
     ("stats", "-o", "tsv"): """\
-QUEUE\tREADY\tDELAYED\tBLOCKED\tACTIVE\tFAILED\tOLDEST\tLAST_10_MIN
-default\t0\t0\t1\t1\t1\t\t0
-gpu\t1\t0\t0\t0\t0\tSECONDS\t0
-mail\t1\t1\t0\t0\t0\tSECONDS\t0
+QUEUE\tREADY\tDELAYED\tBLOCKED\tHELD\tACTIVE\tFAILED\tOLDEST\tLAST_10_MIN
+default\t0\t0\t1\t0\t1\t1\t\t0
+gpu\t1\t0\t0\t0\t0\t0\tSECONDS\t0
+mail\t1\t1\t0\t0\t0\t0\tSECONDS\t0
 """,
     ("workers",): """\
 WORKER\tHOST\tPID\tSTATE\tJOBS\tSLOTS\tQUEUES\tSTARTED\tNOTIFIED\tCLOCK\tVERSION

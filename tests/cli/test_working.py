@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,8 @@ def test_options_reach_the_worker(shell: Shell, start: Any) -> None:
 
     status = dict(shown.status)
     assert 1800 < status.pop("repair_interval") <= 3600
+    assert abs(status.pop("clock")) < 1  # on a local disk the spool's clock is this host's
+    assert status.pop("version") == version("spoolq")
     assert status == {
         "command_interval": 1,
         "dequeue_timeout": 2,

@@ -510,6 +510,131 @@ def note_on_a_finished_job(world: World) -> None:
     world.memo["job"] = finished_job(world.backend, world.worker())
 
 
+# -- held jobs -----------------------------------------------------------------------------------
+
+
+def hold(world: World) -> bool:
+    """Hold the job of the scenario."""
+    return world.backend.hold_job(world.memo["job"])
+
+
+def unhold(world: World) -> bool:
+    """Release the job of the scenario."""
+    return world.backend.unhold_job(world.memo["job"])
+
+
+@scenario(enqueue(hold=True), dequeue(), lasting=(True, False))
+def enqueue_held(world: World) -> None:
+    world.worker()
+
+
+@scenario(enqueue_many(3, hold=True, parents=["first"]))
+def enqueue_many_held_children(world: World) -> None:
+    world.memo["first"] = world.backend.enqueue("parent")
+
+
+@scenario(hold, dequeue(), unhold, dequeue(), lasting=(True, False, True, False))
+def hold_and_release(world: World) -> None:
+    world.memo["job"] = enqueue()(world)
+    world.worker()
+
+
+@scenario(hold, note, retry())
+def hold_a_waiting_child_of_a_batch(world: World) -> None:
+    world.memo["parent"] = enqueue()(world)
+    world.memo["job"] = enqueue_many(2, parents=["parent"])(world)[0]
+
+
+@scenario(remove)
+def remove_a_held_parent(world: World) -> None:
+    world.memo["job"] = enqueue(hold=True)(world)
+    enqueue(parents=["job"])(world)
+
+
+@scenario(unhold)
+def release_a_held_child(world: World) -> None:
+    world.memo["parent"] = enqueue(delay=5)(world)
+    world.memo["job"] = enqueue(hold=True, parents=["parent"], expire=60)(world)
+
+
+# -- edits ---------------------------------------------------------------------------------------
+
+
+def edit(**options: Any) -> Act:
+    """Edit the job of the scenario."""
+    return lambda world: world.backend.edit_job(world.memo["job"], 0, **options)
+
+
+@scenario(edit(args=["new"], queue="else", priority=3, delay=5, timeout=7), edit(expire=60))
+def edit_an_inactive_job(world: World) -> None:
+    world.memo["job"] = enqueue_many(2)(world)[0]
+
+
+@scenario(edit(priority=7), edit(parents=[1]), dequeue(), lasting=(True, True, False))
+def edit_a_held_job_and_its_parents(world: World) -> None:
+    enqueue()(world)
+    world.memo["job"] = enqueue(hold=True)(world)
+    world.worker()
+
+
+@scenario(edit(args=[2], attempts=3), retry())
+def edit_a_failed_job(world: World) -> None:
+    world.memo["job"] = failed_job(world.backend, world.worker())
+
+
+# -- queues --------------------------------------------------------------------------------------
+
+
+def say(**said: Any) -> Act:
+    """Say something of the queue."""
+    return lambda world: world.backend.set_queue("default", **said)
+
+
+@scenario(say(paused=True, by="ann", why="disk"), dequeue(), lasting=(True, False))
+def pause_a_queue(world: World) -> None:
+    enqueue()(world)
+    world.worker()
+
+
+@scenario(
+    say(paused=True), dequeue(), say(paused=False), dequeue(), lasting=(True, False, True, False)
+)
+def pause_and_resume_a_queue(world: World) -> None:
+    say(max_waiting=7)(world)
+    enqueue()(world)
+    world.worker()
+
+
+@scenario(say(closed=True), say(closed=False, limit=3))
+def close_and_open_a_queue(world: World) -> None:
+    enqueue()(world)
+
+
+@scenario(say(limit=1), dequeue(), finish, dequeue(), lasting=(True, False, True, False))
+def limit_a_queue(world: World) -> None:
+    enqueue()(world)
+    enqueue()(world)
+    world.worker()
+
+
+@scenario(dequeue(), dequeue(), finish, lasting=(False, False, True))
+def dequeue_from_a_queue_with_a_limit(world: World) -> None:
+    say(limit=2)(world)
+    enqueue(attempts=2)(world)
+    enqueue()(world)
+    world.worker()
+
+
+@scenario(repair)
+def repair_frees_the_slots_of_a_dead_worker(world: World) -> None:
+    say(limit=1)(world)
+    enqueue(attempts=2)(world)
+    enqueue()(world)
+    dequeue()(world)
+    world.clock.advance(GONE)
+    world.backend.register_worker()
+
+
 # -- locks, workers ------------------------------------------------------------------------------
 
 
@@ -748,6 +873,10 @@ TYPICAL = {  # one of each kind: what the default run goes through change by cha
     "retry-with-parents",
     "remove-what-has-just-finished",
     "lock-and-unlock",
+    "hold-and-release",
+    "edit-an-inactive-job",
+    "pause-and-resume-a-queue",
+    "limit-a-queue",
     "register-a-worker",
     "inbox-new-child",
     "repair-after-a-worker-died",

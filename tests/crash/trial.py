@@ -167,6 +167,8 @@ def sight(backend: Backend, *, gaps: bool = False) -> Sight:
         seen[f"status of {worker.id}"] = worker.status
         for told in backend.receive(worker.id):
             seen[f"command {told} to {worker.id}"] = True
+    for queue, control in backend.controls().items():
+        seen[f"queue {queue}"] = asdict(control)
     for lock in backend.list_locks().rows:
         seen[f"lock {lock.id}"] = (lock.name, lock.expires)
     return seen
@@ -276,7 +278,7 @@ Wanted = list[tuple[Sight, list[int]]]  # what may be seen, and what then can be
 
 
 def _only_jobs(seen: Sight) -> Sight:
-    return {key: value for key, value in seen.items() if key.startswith("job ")}
+    return {key: value for key, value in seen.items() if key.startswith(("job ", "queue "))}
 
 
 def _agree(seen: Sight, ran: list[int], wanted: Wanted) -> None:

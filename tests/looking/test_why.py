@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from spoolq.control import Control, Said
 from spoolq.why import AHEAD, CODES, Reason, Scene, age, reason, reasons, view
 from tests.looking.conftest import NOW, MakeJob, MakeWorker
 
@@ -54,18 +55,35 @@ def test_a_job_that_nothing_keeps_should_start_any_moment(
         ),
         ({"expires": NOW - 1}, "expired", "expired"),
         ({"queue": "gpu"}, "no-worker", "no worker serves gpu"),
-        ({"id": 40}, "held", "held"),
-        ({"queue": "mail"}, "queue-paused", "queue mail paused: disk full"),
+        ({"held": True}, "held", "held"),
+        ({"queue": "mail"}, "queue-paused", "queue mail paused by ann: disk full"),
     ],
 )
 def test_what_a_job_itself_says(
     job: MakeJob, some_worker: MakeWorker, given: dict[str, Any], code: str, text: str
 ) -> None:
-    scene = Scene(workers=[some_worker()], held=frozenset({40}), paused={"mail": "disk full"})
+    paused = Control(paused=Said("ann", "disk full", NOW))
+    scene = Scene(workers=[some_worker()], controls={"mail": paused})
 
     first = reason(job(**given), scene)
 
     assert (first.code, first.text) == (code, text)
+
+
+@pytest.mark.parametrize(("running", "code"), [(1, "none"), (2, "queue-limit")])
+def test_a_queue_at_its_limit_keeps_its_jobs(
+    job: MakeJob, some_worker: MakeWorker, running: int, code: str
+) -> None:
+    scene = Scene(
+        workers=[some_worker(jobs=9)],
+        controls={"default": Control(limit=2)},
+        active=[job(id=100 + number, state="active") for number in range(running)],
+    )
+
+    first = reason(job(), scene)
+
+    assert first.code == code
+    assert code == "none" or first.text == "limit: 2 of 2 of queue default run"
 
 
 def test_a_worker_that_is_silent_is_said_to_be(job: MakeJob, some_worker: MakeWorker) -> None:

@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 )
 
 from spoolq.backend import Backend
+from spoolq.errors import QueueClosed, QueueFull
 from spoolq.files import claims
 from spoolq.files.store import FileBackend
 from spoolq.memory import MemoryBackend
@@ -105,27 +106,37 @@ class SameAnswers(RuleBasedStateMachine):
         attempts=st.integers(0, 3),
         lax=st.booleans(),
         notes=NOTES,
+        hold=st.sampled_from([False, False, False, True]),
         parents=st.lists(jobs | st.sampled_from([-1, 0]), max_size=3),
     )
-    def enqueue(self, task: str, **options: Any) -> int:
-        job: int = self.ask("enqueue", task, [1, "x"], {"key": None}, **options)
-        return job
+    def enqueue(self, task: str, **options: Any) -> Any:
+        return self._enqueued("enqueue", task, [1, "x"], {"key": None}, **options)
 
     @rule(target=jobs, queue=QUEUES, priority=PRIORITIES)
-    def enqueue_simply(self, queue: str, priority: int) -> int:
-        job: int = self.ask("enqueue", "a", queue=queue, priority=priority)
-        return job
+    def enqueue_simply(self, queue: str, priority: int) -> Any:
+        return self._enqueued("enqueue", "a", queue=queue, priority=priority)
 
     @rule(
         target=jobs,
         tasks=st.lists(TASKS, max_size=4),
         queue=QUEUES,
         delay=DELAYS,
+        hold=st.booleans(),
         parents=st.lists(jobs, max_size=2),
     )
     def enqueue_many(self, tasks: list[str], **options: Any) -> Any:
         calls = [(task, [number]) for number, task in enumerate(tasks)]
-        return multiple(*self.ask("enqueue_many", calls, **options))
+        return self._enqueued("enqueue_many", calls, **options)
+
+    def _enqueued(self, method: str, *args: Any, **options: Any) -> Any:
+        """The ids, none when the queue takes none in."""
+        try:
+            ids = self.ask(method, *args, **options)
+        except (QueueClosed, QueueFull) as refused:
+            with pytest.raises(type(refused)):
+                getattr(self.files, method)(*args, **options)
+            return multiple()
+        return multiple(*(ids if isinstance(ids, list) else [ids]))
 
     @rule(
         target=attempts,
@@ -191,6 +202,39 @@ class SameAnswers(RuleBasedStateMachine):
         retries = rows[0].retries if rows else 0
         self.ask("retry_job", job, retries + off, **options)
 
+    @rule(
+        job=jobs,
+        off=st.sampled_from([0, 0, 0, 1]),
+        options=st.fixed_dictionaries(
+            {},
+            optional={
+                "args": st.sampled_from([[], [1, (2,)]]),
+                "kwargs": st.just({"k": "é"}),
+                "notes": NOTES,
+                "attempts": st.integers(0, 3),
+                "delay": DELAYS,
+                "expire": EXPIRIES,
+                "lax": st.booleans(),
+                "parents": st.lists(jobs, max_size=2),
+                "priority": PRIORITIES,
+                "queue": QUEUES,
+                "timeout": st.sampled_from([None, 5.5]),
+            },
+        ),
+    )
+    def edit(self, job: int, off: int, options: dict[str, Any]) -> None:
+        rows = self.memory.list_jobs(ids=[job]).rows
+        retries = rows[0].retries if rows else 0
+        self.ask("edit_job", job, retries + off, **options)
+
+    @rule(job=jobs | st.sampled_from([-1, 0, 999]))
+    def hold(self, job: int) -> None:
+        self.ask("hold_job", job)
+
+    @rule(job=jobs | st.sampled_from([-1, 0, 999]))
+    def let_go(self, job: int) -> None:
+        self.ask("unhold_job", job)
+
     @rule(job=jobs)
     def remove(self, job: int) -> None:
         self.ask("remove_job", job)
@@ -198,6 +242,25 @@ class SameAnswers(RuleBasedStateMachine):
     @rule(job=jobs | st.sampled_from([-1, 0, 999]), merge=NOTES)
     def note(self, job: int, merge: dict[str, Any]) -> None:
         self.ask("note", job, merge)
+
+    # -- queues ----------------------------------------------------------------------------------
+
+    @rule(
+        queue=QUEUES,
+        said=st.fixed_dictionaries(
+            {},
+            optional={
+                "paused": st.sampled_from([True, False, False]),
+                "closed": st.sampled_from([True, False, False]),
+                "limit": st.integers(0, 2),
+                "max_waiting": st.sampled_from([0, 0, 5]),
+                "why": st.sampled_from(["", "disk swap"]),
+            },
+        ),
+    )
+    def set_queue(self, queue: str, said: dict[str, Any]) -> None:
+        self.ask("set_queue", queue, **said)
+        self.clock.advance(1)  # other processes may take so long to notice
 
     # -- workers and locks -----------------------------------------------------------------------
 
@@ -279,6 +342,7 @@ class SameAnswers(RuleBasedStateMachine):
         self.ask("list_workers")
         self.ask("list_locks")
         self.ask("history")
+        self.ask("controls")
         self._compare_stats()
 
     def _compare_stats(self) -> None:

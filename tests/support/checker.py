@@ -157,6 +157,7 @@ def _misplaced(root: str, item: Shown, ids: set[int]) -> Iterator[str]:
             "ready": [str(record["priority"])],
             "delayed": [str(int(record["delayed"] // 3600))],
             "waiting": list(map(str, record["parents"])),
+            "held": [str(record["priority"])],
         }[place.kind]
         if place.key not in keys:
             yield f"{path} belongs in one of {keys}"
@@ -203,7 +204,9 @@ def _buckets(root: str) -> Iterator[tuple[Place, str]]:
     for queue in _directories(f"{root}/inactive"):
         base = f"{root}/inactive/{queue}"
         for name in _directories(base):
-            if name not in ("delayed", "waiting"):
+            if name in ("control", "slots"):
+                continue
+            if name not in ("delayed", "waiting", "held"):
                 yield from _of_place(Place("ready", queue, name), f"{base}/{name}")
                 continue
             for key in _list(f"{base}/{name}"):
