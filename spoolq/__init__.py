@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from spoolq.backend import Backend
+    from spoolq.cron import next_time
     from spoolq.errors import (
         Cancel,
         JobFailed,
@@ -37,6 +38,7 @@ __all__ = [
     "SpoolError",
     "Worker",
     "current_job",
+    "next_time",
 ]
 
 # Loaded when first asked for: a command that only needs one of them starts sooner.
@@ -55,6 +57,7 @@ _HOMES = {
     "SpoolError": "spoolq.errors",
     "Worker": "spoolq.worker",
     "current_job": "spoolq.job",
+    "next_time": "spoolq.cron",
 }
 
 

@@ -8,7 +8,8 @@
     upkeep      repair reset stats history now
     queues      queues set_queue controls list_queues
     for long    attend rescue doorbell watch_job check_space reload
-    schedules   in `ScheduleBackend`
+    schedules   schedule unschedule pause_schedule resume_schedule dispatch_schedules
+                list_schedules until_dispatch
 
 Common to all of them:
 
@@ -34,6 +35,7 @@ from typing import Any, Final, Protocol
 
 from spoolq.control import NOTHING, Control, QueueInfo
 from spoolq.model import JSON, MISSING_AFTER, REMOVE_AFTER, STUCK_AFTER, Claimed, Page
+from spoolq.schedules import DISPATCH_INTERVAL
 from spoolq.states import WAYS
 from spoolq.transitions import Backoff, call_backoff, default_backoff
 
@@ -343,6 +345,75 @@ class Backend(ABC):
     ) -> Page:
         """`{"locks": [LockInfo], "total": int}`: one entry a hold, newest first [185]."""
 
+    # -- schedules -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def schedule(
+        self, name: str, cron: str, task: str, args: Sequence[JSON] = (), **options: Any
+    ) -> int:
+        """Store a schedule, or replace the one of that name; return its id [265-275].
+
+        Options: those of the job (kwargs, attempts, expire, lax, notes, priority, queue, timeout),
+        and tz, catch_up, overlap, jitter, declared. What is not given gets its default, also when
+        it replaces one; id, created, paused and what was last run are kept. The next run stays
+        when the text of `cron` and `tz` stay, else it is counted from now [269, 270]. The task
+        need not be known here. Raises InvalidType, InvalidValue before anything is stored. When
+        this returns it survives power loss.
+        """
+
+    @abstractmethod
+    def unschedule(self, name: str) -> bool:
+        """Remove a schedule; its jobs stay [273]. False when there is none.
+
+        True means that it stays removed after power loss.
+        """
+
+    @abstractmethod
+    def pause_schedule(self, name: str) -> bool:
+        """Keep a schedule from firing until it is resumed; False when there is none [272, 280].
+
+        True means that this survives power loss.
+        """
+
+    @abstractmethod
+    def resume_schedule(self, name: str) -> bool:
+        """Let a schedule fire again; False when there is none [272].
+
+        One that is overdue fires at the next dispatch [280]. True means that this survives power
+        loss.
+        """
+
+    @abstractmethod
+    def dispatch_schedules(self, interval: float = DISPATCH_INTERVAL) -> list[dict[str, JSON]]:
+        """Enqueue a job for every schedule that is due: `[{id, name, job}]` [276-286].
+
+        `id` is the schedule's. Each occurrence is enqueued once, however many processes do this
+        at once and wherever one of them dies; none waits for another. A job and the next run of
+        its schedule are stored in one step, each schedule by itself. `interval` says how often
+        somebody dispatches: what is later than that was missed (`catch_up="none"`). One whose
+        queue is closed or full stays due. Raises SpoolFull, having lost nothing. What was
+        answered survives power loss.
+        """
+
+    @abstractmethod
+    def list_schedules(
+        self,
+        offset: int = 0,
+        limit: int = 100,
+        *,
+        before: int | None = None,
+        ids: Iterable[Any] | None = None,
+        names: Iterable[str] | None = None,
+    ) -> Page:
+        """`{"schedules": [ScheduleInfo], "total": int}`, newest first [275]."""
+
+    @abstractmethod
+    def until_dispatch(self) -> float | None:
+        """Seconds until the next schedule is due; None: nothing will be. A hint, and cheap.
+
+        0 or less when one is due now. What others change is seen late at times.
+        """
+
     # -- upkeep ----------------------------------------------------------------------------------
 
     @abstractmethod
@@ -470,35 +541,3 @@ class Backend(ABC):
 
     def reload(self) -> None:  # noqa: B027  # nor settings that others could change
         """Read the settings again. Raises InvalidValue, and keeps the old ones, if they are bad."""
-
-
-class ScheduleBackend(ABC):
-    """Minion's six schedule operations, which come with schedules."""
-
-    @abstractmethod
-    def schedule(
-        self, name: str, cron: str, task: str, args: Sequence[JSON] = (), **options: Any
-    ) -> int:
-        """Create or replace a schedule; return its id."""
-
-    @abstractmethod
-    def unschedule(self, name: str) -> bool:
-        """Remove a schedule; False when there is none."""
-
-    @abstractmethod
-    def pause_schedule(self, name: str) -> bool:
-        """Stop a schedule from firing; False when there is none."""
-
-    @abstractmethod
-    def resume_schedule(self, name: str) -> bool:
-        """Let a paused schedule fire again; False when there is none."""
-
-    @abstractmethod
-    def dispatch_schedules(self) -> list[dict[str, JSON]]:
-        """Enqueue the job of every due schedule, each occurrence once: `[{id, name, job}]`."""
-
-    @abstractmethod
-    def list_schedules(
-        self, offset: int = 0, limit: int = 100, *, names: Iterable[str] | None = None
-    ) -> Page:
-        """`{"schedules": […], "total": int}`, newest first."""

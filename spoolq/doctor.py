@@ -9,6 +9,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import shlex
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,11 +17,13 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from spoolq.clock import SystemClock
+from spoolq.control import NOTHING, whose
+from spoolq.declared import vanished_from_settings, wrong_tables
 from spoolq.errors import SpoolError, UnsafeFile
 from spoolq.files import layout as roots
 from spoolq.files.store import FileBackend
 from spoolq.lookup import find, workers
-from spoolq.model import JobInfo
+from spoolq.model import JobInfo, ScheduleInfo
 from spoolq.runners.account import job_account
 from spoolq.runners.trust import check_executable
 from spoolq.selection import Selection
@@ -29,6 +32,7 @@ from spoolq.why import age, live_workers, serves
 Level = Literal["ok", "warning", "problem"]
 
 WAITED: Final = 120.0  # seconds after which a ready job that nobody takes is a problem
+UNDISPATCHED: Final = 300.0  # seconds after which a schedule that is due is a problem
 OVERDUE: Final = 3600.0  # seconds after which a ready job that nobody takes is worth a word
 STALE: Final = 3600.0  # seconds after which a temporary file is nobody's any more
 SKEW: Final = 2.0  # seconds two clocks may differ
@@ -76,6 +80,7 @@ def examine(backend: FileBackend, *, quick: bool = False) -> Iterator[Section]:
         lambda: _clocks(backend),
         lambda: _workers(backend, quick=quick),
         lambda: _tasks(backend.root),
+        lambda: _schedules(backend),
         lambda: _jobs(backend, quick=quick),
     ]
     for check in checks:
@@ -264,7 +269,17 @@ def _workers(backend: FileBackend, *, quick: bool) -> Section:
                 f"{_many(len(worker.jobs), 'job')} lost",
                 "spoolq repair",
             )
+    paused = {
+        queue: control.paused
+        for queue, control in sorted(backend.controls().items())
+        if control.paused is not None
+    }
+    for queue, said in paused.items():
+        text = f"queue {queue} is paused{whose(said)}, for {age(now - said.at)}"
+        section.warn("paused", text, f"spoolq queue resume {queue}")
     for queue, views in sorted(backend.queues().items()):
+        if queue in paused:
+            continue
         if views["ready"] and not any(serves(worker, queue) for worker in live):
             _unserved(section, backend, queue, views["ready"], now, quick=quick)
     if live and not any(one.level != "ok" for one in section.findings):
@@ -286,6 +301,30 @@ def _unserved(
         section.problem("unserved", f"{text}, for {age(waited)}", fix)
     else:
         section.warn("unserved", text, fix)
+
+
+def _schedules(backend: FileBackend) -> Section:
+    section, now = Section("schedules"), backend.now()
+    infos: list[ScheduleInfo] = backend.list_schedules(0, 10**9).rows
+    for name, path, reason in backend.broken_schedules():
+        fix = f"spoolq schedule -R {shlex.quote(name)}, and store it anew"
+        section.problem("unreadable", f"{name}: {path}: {reason}", fix)
+    tables = backend.settings.schedules
+    for problem in wrong_tables(tables, now):
+        section.problem("declared", problem, f"edit {backend.root}/spoolq.toml")
+    for info in vanished_from_settings(infos, tables):
+        text = f"the schedule {info.name!r} is no longer declared in {info.declared}"
+        section.warn("vanished", text, f"spoolq schedule -R {shlex.quote(info.name)}")
+    late = [
+        info.name
+        for info in infos
+        if not info.paused and info.next_run is not None and now - info.next_run > UNDISPATCHED
+    ]
+    if late:
+        text = f"nobody dispatches: {len(late)} overdue, {late[0]!r} among them"
+        section.problem("overdue", text, "start a worker, or put `spoolq process` into a crontab")
+    section.ok("schedules", f"{len(infos)} schedules")
+    return section
 
 
 def _tasks(root: str) -> Section:
@@ -350,7 +389,9 @@ def _waiting(section: Section, backend: FileBackend) -> None:
     overdue = [
         job
         for job in found.jobs
-        if found.view(job) == "ready" and job.time - max(job.created, job.delayed) > OVERDUE
+        if found.view(job) == "ready"
+        and job.time - max(job.created, job.delayed) > OVERDUE
+        and found.scene.controls.get(job.queue, NOTHING).paused is None  # which is said above
     ]
     if overdue:
         ids = " ".join(str(job.id) for job in overdue[:5])

@@ -21,7 +21,7 @@ from spoolq.backend import Backend, Doorbell, Finished
 from spoolq.bell import Bell
 from spoolq.clock import Clock, SystemClock
 from spoolq.control import NOTHING, Control, changed, check_open, check_room
-from spoolq.errors import InvalidType, InvalidValue
+from spoolq.errors import InvalidType, InvalidValue, QueueClosed, QueueFull
 from spoolq.model import (
     FOREGROUND_QUEUE,
     JSON,
@@ -38,6 +38,16 @@ from spoolq.model import (
     State,
     WorkerInfo,
 )
+from spoolq.schedules import (
+    DISPATCH_INTERVAL,
+    check_name,
+    fire,
+    is_due,
+    job_of,
+    new_schedule,
+    replaced,
+)
+from spoolq.schedules import info as schedule_info
 from spoolq.states import WAYS
 from spoolq.transitions import (
     REMOVABLE,
@@ -65,6 +75,7 @@ from spoolq.transitions import (
 _BLANK: Final = new_record("-", [], None, 0.0)
 LOOK_EVERY: Final = 0.01  # seconds between two looks of a waiting dequeue
 HOUR: Final = 3600
+_EVER: Final = float("inf")
 
 
 @dataclass(slots=True)
@@ -114,8 +125,9 @@ class MemoryBackend(Backend):
         self._workers: dict[int, WorkerInfo] = {}
         self._inboxes: dict[int, list[list[JSON]]] = {}
         self._holds: dict[int, _Hold] = {}
+        self._schedules: dict[str, Record] = {}
+        self._last_job = self._last_worker = self._last_hold = self._last_schedule = 0
         self._controls: dict[str, Control] = {}
-        self._last_job = self._last_worker = self._last_hold = 0
 
     # -- jobs ------------------------------------------------------------------------------------
 
@@ -622,6 +634,109 @@ class MemoryBackend(Backend):
     def _holds_at(self, now: float) -> list[_Hold]:
         return [hold for hold in self._holds.values() if hold.expires > now]
 
+    # -- schedules -------------------------------------------------------------------------------
+
+    def schedule(
+        self, name: str, cron: str, task: str, args: Sequence[JSON] = (), **options: Any
+    ) -> int:
+        for key in ("kwargs", "notes"):
+            if options.get(key) is not None:
+                options[key] = _from_json(check_object(options[key], key), key)
+        with self._lock:
+            now = self._clock.wall()
+            new = new_schedule(name, cron, task, args, now, **options)
+            new["args"] = _from_json(new["args"], "args")
+            _from_json(name, "name")
+            old = self._schedules.get(name)
+            if old is None:
+                self._last_schedule += 1
+                new["id"] = self._last_schedule
+            self._schedules[name] = new if old is None else replaced(old, new, now)
+            self._ring()
+            return int(self._schedules[name]["id"])
+
+    def unschedule(self, name: str) -> bool:
+        with self._lock:
+            return self._schedules.pop(check_name(name), None) is not None
+
+    def pause_schedule(self, name: str) -> bool:
+        return self._set_paused(name, paused=True)
+
+    def resume_schedule(self, name: str) -> bool:
+        return self._set_paused(name, paused=False)
+
+    def _set_paused(self, name: str, *, paused: bool) -> bool:
+        with self._lock:
+            record = self._schedules.get(check_name(name))
+            if record is None:
+                return False
+            self._schedules[name] = {**record, "paused": paused}
+            self._ring()
+            return True
+
+    def dispatch_schedules(self, interval: float = DISPATCH_INTERVAL) -> list[dict[str, JSON]]:
+        seconds = check_seconds(interval, "interval")
+        with self._lock:
+            now = self._clock.wall()
+            return [
+                {"id": self._schedules[name]["id"], "name": name, "job": job}
+                for name in list(self._schedules)
+                for job in self._fire(name, now, seconds)
+            ]
+
+    def _fire(self, name: str, now: float, interval: float) -> Iterator[int]:
+        while firing := fire(
+            record := self._schedules[name], now, interval, partial(self._is_running, name, now)
+        ):
+            if firing.occurrence is not None:
+                try:
+                    self._admit([record])
+                except (QueueClosed, QueueFull):
+                    return  # it stays due
+            self._schedules[name] = firing.after
+            if firing.occurrence is not None:
+                job = self._store(job_of(copy.deepcopy(record), now), hold=False)
+                self._schedules[name]["last_job"] = job
+                yield job
+
+    def _is_running(self, name: str, now: float) -> bool:
+        job = self._jobs.get(self._schedules[name]["last_job"] or 0)
+        return job is not None and job.state in ("inactive", "active") and not _gone(job, now)
+
+    def list_schedules(
+        self,
+        offset: int = 0,
+        limit: int = 100,
+        *,
+        before: int | None = None,
+        ids: Iterable[Any] | None = None,
+        names: Iterable[str] | None = None,
+    ) -> Page:
+        _check_bounds(offset, limit)
+        of_ids, wanted = _id_filter(before, ids), _optional_names(names, "names")
+
+        def newest_first() -> list[Record]:
+            found = (
+                record
+                for name, record in self._schedules.items()
+                if of_ids(record["id"]) and (wanted is None or name in wanted)
+            )
+            return sorted(found, key=lambda record: int(record["id"]), reverse=True)
+
+        def count() -> int:
+            with self._lock:
+                return len(newest_first())
+
+        with self._lock:
+            page = newest_first()[offset : offset + limit]
+            return Page("schedules", [schedule_info(copy.deepcopy(item)) for item in page], count)
+
+    def until_dispatch(self) -> float | None:
+        with self._lock:
+            now = self._clock.wall()
+            due = (r["next_run"] - now for r in self._schedules.values() if is_due(r, _EVER))
+            return min(due, default=None)
+
     # -- upkeep ----------------------------------------------------------------------------------
 
     def repair(self) -> None:
@@ -709,9 +824,9 @@ class MemoryBackend(Backend):
                 "active_workers": len(busy),
                 "delayed_jobs": sum(self._delayed(job, now) for job in jobs),
                 "enqueued_jobs": self._last_job,
-                "inactive_schedules": 0,
+                "inactive_schedules": sum(r["paused"] for r in self._schedules.values()),
                 "inactive_workers": len(self._workers) - len(busy),
-                "schedules": 0,
+                "schedules": sum(not r["paused"] for r in self._schedules.values()),
                 "uptime": now - self._created,
                 "workers": len(self._workers),
             }

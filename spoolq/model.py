@@ -33,6 +33,7 @@ __all__ = [
     "JobInfo",
     "LockInfo",
     "Page",
+    "ScheduleInfo",
     "State",
     "WorkerInfo",
 ]
@@ -94,6 +95,40 @@ class LockInfo:
     id: int
     name: str
     expires: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleInfo:
+    """One schedule at one moment: Minion's 16 fields (contract 1.7), and ours beside them.
+
+    Times are epoch seconds by the spool's clock, or None where there is none: `last_run` before
+    the first, `next_run` of one that will not fire within five years. `expire` and `timeout` are
+    seconds. `declared` says where it is declared, None for one that was stored by hand.
+    """
+
+    id: int
+    name: str
+    cron: str
+    task: str
+    args: list[JSON]
+    queue: str
+    priority: int
+    attempts: int
+    lax: bool
+    expire: float | None
+    notes: dict[str, JSON]
+    paused: bool
+    created: float
+    last_job: int | None
+    last_run: float | None
+    next_run: float | None
+    kwargs: dict[str, JSON] = field(default_factory=dict)
+    timeout: float | None = None
+    tz: str = "UTC"
+    catch_up: str = "latest"
+    overlap: str = "allow"
+    jitter: float = 0.0
+    declared: str | None = None
 
 
 class Claimed(TypedDict):

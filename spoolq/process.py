@@ -46,7 +46,8 @@ def process(
     """
     if jobs < 1:
         raise InvalidValue(f"at least one job at a time: {jobs}")
-    worker = spool.worker(jobs=jobs, spare=0, queues=list(queues))
+    # A cron line comes by once a minute: what is due for longer was missed.
+    worker = spool.worker(jobs=jobs, spare=0, queues=list(queues), dispatch_interval=60)
     terms = Terms(burst=True, max_jobs=limit, grace=0, release=False, patient=False)
     engine = worker.engine(terms, clock=clock, catch=(signals.SIGINT, signals.SIGTERM))
     engine.run()

@@ -9,6 +9,7 @@ from spoolq.errors import UnknownTask
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from spoolq.declared import Declaration
     from spoolq.model import JSON
     from spoolq.runners import Attempt, Run
     from spoolq.settings import Settings
@@ -41,6 +42,8 @@ class Registry:
         self.root = root
         self.functions: dict[str, Function] = {}
         self.settings = settings
+        self.schedules: dict[str, Declaration] = {}
+        """Those declared in this program, by name: see `declared`."""
 
     def names(self) -> list[str]:
         """Every task that can be performed here now: what a dequeue asks for by default [45]."""

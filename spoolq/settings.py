@@ -18,7 +18,7 @@ else:
     from spoolq.tuples import NamedTuple
 
 
-_NONE: Final[Mapping[str, str]] = MappingProxyType({})
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class Settings(NamedTuple):
@@ -39,6 +39,8 @@ class Settings(NamedTuple):
     """Variables that every executable is given."""
     pass_env: tuple[str, ...] = ()
     """Names of variables that executables inherit from the process that runs them."""
+    schedules: Mapping[str, Mapping[str, Any]] = _NONE
+    """Declared schedules by name: see `declared`, which checks what is in them."""
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -52,6 +54,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "max_log": (int,),
     "env": (dict,),
     "pass_env": (list,),
+    "schedules": (dict,),
 }
 _WORDS = {"durability": ("full", "none"), "mode": ("single", "group")}
 
@@ -90,6 +93,10 @@ def _problems(key: str, value: Any) -> list[str]:
     if isinstance(value, int | float) and not 0 <= value < 1e15:
         return [f"{key} must be 0 or more: {value}"]
     wrong: list[Any] = []
+    if key == "schedules" and isinstance(value, dict):
+        # One that is wrong is left out and reported; it must not keep jobs from being put in.
+        tables = [name for name, item in value.items() if not isinstance(item, dict)]
+        return [f"schedules: {name!r} must be a table: [schedules.{name}]" for name in tables]
     if isinstance(value, dict):
         wrong = [name for name, item in value.items() if not isinstance(item, str) or "\0" in item]
     elif isinstance(value, list):

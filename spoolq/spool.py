@@ -23,14 +23,24 @@ from typing import (
 
 from spoolq.backend import Backend
 from spoolq.control import QueueInfo
+from spoolq.declared import Declaration, Declared, place_in_code
 from spoolq.errors import InvalidType, InvalidValue
 from spoolq.events import Emitter
 from spoolq.guard import Guard
 from spoolq.job import Job, Seconds, current_job, is_async, wait_seconds
 from spoolq.listing import Listing
-from spoolq.model import FOREGROUND_QUEUE, JSON, JobInfo, LockInfo, Page, WorkerInfo
+from spoolq.model import (
+    FOREGROUND_QUEUE,
+    JSON,
+    JobInfo,
+    LockInfo,
+    Page,
+    ScheduleInfo,
+    WorkerInfo,
+)
 from spoolq.registry import Registry
 from spoolq.root import default_root
+from spoolq.schedules import DISPATCH_INTERVAL, OPTIONS
 from spoolq.tasks import AnyTask, AsyncTask, Task
 from spoolq.transitions import Backoff, check_id, check_task, parent_blocks
 from spoolq.worker import Worker
@@ -50,6 +60,38 @@ class DequeueOptions(TypedDict, total=False):
     min_priority: int | None
     queues: Sequence[str]
     tasks: Sequence[str] | None
+
+
+class ScheduleOptions(TypedDict, total=False):
+    """The options of a schedule: its own, and those of its jobs."""
+
+    tz: str
+    catch_up: Literal["none", "latest", "all"]
+    overlap: Literal["allow", "skip"]
+    jitter: Seconds
+    kwargs: Mapping[str, JSON] | None
+    attempts: int
+    expire: Seconds | None
+    lax: bool
+    notes: Mapping[str, JSON] | None
+    priority: int
+    queue: str
+    timeout: Seconds | None
+
+
+class _Cron(Protocol):
+    """`@spool.cron(…)`: a task stays what it is, a function becomes one."""
+
+    @overload
+    def __call__(self, fn: AsyncTask[P, R], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, fn: Task[P, R], /) -> Task[P, R]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
 
 
 class _Register(Protocol):
@@ -82,10 +124,11 @@ class Spool(Emitter):
     `backoff(retries)` or `backoff(retries, error)` says how long to wait before another attempt.
     What is left None is what the spool's own settings say.
 
-    Events, after the fact, in this process: `enqueue(spool, id)` and `worker(spool, worker)`.
+    Events, after the fact, in this process: `enqueue(spool, id)`, for the job of a schedule also
+    `enqueue_from_schedule(spool, id, schedule's name)` behind it, and `worker(spool, worker)`.
     """
 
-    EVENTS: ClassVar[tuple[str, ...]] = ("enqueue", "worker")
+    EVENTS: ClassVar[tuple[str, ...]] = ("enqueue", "enqueue_from_schedule", "worker")
 
     def __init__(
         self,
@@ -107,11 +150,13 @@ class Spool(Emitter):
             durability=durability,
         )
         self._registry = Registry()
+        self._declared = 0  # declarations of this program that are stored
         self.use(_open(url, options))
 
     def use(self, backend: Backend) -> None:
         """Keep jobs there from now on, with the same tasks. For tests: see `spoolq.testing`."""
         self.backend = backend
+        self._declared = -1
         self.root: str | None = getattr(backend, "root", None)
         self._registry.root = self.root
         self._registry.settings = getattr(backend, "settings", None)
@@ -393,7 +438,7 @@ class Spool(Emitter):
 
     def worker(self, **status: JSON) -> Worker:
         """A worker of this process, not yet registered; `status` is what it will publish."""
-        worker = Worker(self.backend, self._registry, status)
+        worker = Worker(self.backend, self._registry, status, self._dispatch)
         if self._callbacks is not None:
             self.emit("worker", worker)
         return worker
@@ -494,6 +539,120 @@ class Spool(Emitter):
             self.root is not None and self.root == getattr(there, "root", None)
         )
 
+    # -- schedules -------------------------------------------------------------------------------
+
+    def schedule(
+        self,
+        name: str,
+        cron: str,
+        task: str | AnyTask[..., Any],
+        args: Sequence[JSON] = (),
+        **options: Unpack[ScheduleOptions],
+    ) -> int:
+        """Store a schedule, or replace the one of that name; its id. See docs/schedules.md.
+
+        `cron` has five fields or is a nickname, `tz` is an IANA zone. `catch_up` says what becomes
+        of firings that were missed, "none", "latest" or "all" (at most 1,000); `overlap="skip"`
+        fires none while the last job has not ended; `jitter` puts each off by up to so many
+        seconds. The other options are those of the job. A schedule is in UTC unless told otherwise.
+
+        Raises InvalidValue for an expression that is none, or never fires, and an unknown zone.
+        """
+        name_of_task = task.name if isinstance(task, AnyTask) else task
+        given = {key: _plain_seconds(value) for key, value in options.items()}
+        return self.backend.schedule(name, cron, name_of_task, args, **given)
+
+    def unschedule(self, name: str) -> bool:
+        """Remove a schedule; its jobs stay. False when there is none [273]."""
+        return self.backend.unschedule(name)
+
+    def pause_schedule(self, name: str) -> bool:
+        """Keep a schedule from firing until it is resumed; False when there is none [272]."""
+        return self.backend.pause_schedule(name)
+
+    def resume_schedule(self, name: str) -> bool:
+        """Let a paused schedule fire again, at once if it is overdue; False when there is none."""
+        return self.backend.resume_schedule(name)
+
+    def dispatch_schedules(self) -> list[dict[str, JSON]]:
+        """Enqueue the jobs of schedules that are due: `{id, name, job}` each [276-287].
+
+        A worker does this by itself; any number of processes may. Schedules that are declared
+        here are stored first.
+        """
+        if self._declared != len(self._registry.schedules):
+            self.declare_schedules()
+        return self._dispatch(DISPATCH_INTERVAL)
+
+    def declare_schedules(self) -> Declared:
+        """Store what `@cron` and `spoolq.toml` declare; what has vanished, and what is wrong.
+
+        Workers, `process` and `dispatch_schedules` do this by themselves.
+        """
+        from spoolq.declared import declare
+
+        found = declare(self.backend, self._registry)
+        self._declared = len(self._registry.schedules)
+        return found
+
+    def schedules(
+        self,
+        *,
+        before: int | None = None,
+        ids: Iterable[Any] | None = None,
+        names: Iterable[str] | None = None,
+    ) -> Listing[ScheduleInfo]:
+        """Schedules, newest first [275]."""
+        kept = _kept(ids=ids, names=names)
+        return Listing(
+            lambda before, limit: self.backend.list_schedules(0, limit, before=before, **kept),
+            before,
+        )
+
+    def cron(
+        self,
+        cron: str,
+        /,
+        *,
+        name: str | None = None,
+        args: Sequence[JSON] = (),
+        **options: Unpack[ScheduleOptions],
+    ) -> _Cron:
+        """Declare that the decorated function or task is enqueued whenever `cron` fires.
+
+        The schedule is called like the task unless `name` is given; its options are those of
+        `schedule`, and for the job those of the task. It is stored by whoever dispatches: a
+        worker when it starts. Raises InvalidValue for a wrong expression or zone.
+        """
+        from spoolq.cron import check_zone, parse
+
+        parse(cron)
+        check_zone(options.get("tz", "UTC"))
+
+        def declare(fn: Any) -> Any:
+            task = fn if isinstance(fn, AnyTask) else self._add(fn.__name__, fn)
+            known_as = task.name if name is None else name
+            given = {**task.options, **options}
+            self._registry.schedules[known_as] = Declaration(
+                known_as,
+                cron,
+                task.name,
+                list(args),
+                {key: _plain_seconds(value) for key, value in given.items() if key in OPTIONS},
+                place_in_code(task.fn),
+            )
+            return task
+
+        return declare
+
+    def _dispatch(self, interval: float) -> list[dict[str, JSON]]:
+        fired = self.backend.dispatch_schedules(interval)
+        if self._callbacks is not None:
+            for entry in fired:
+                self.emit("enqueue", entry["job"])
+                self.emit("enqueue_from_schedule", entry["job"], entry["name"])
+        return fired
+
     # -- upkeep ----------------------------------------------------------------------------------
 
     def stats(self) -> dict[str, JSON]:
@@ -567,6 +726,10 @@ def _kept(**filters: Iterable[Any] | None) -> dict[str, list[Any]]:
 
 def _seconds(value: Seconds | None) -> float | None:
     return None if value is None else _duration(value)
+
+
+def _plain_seconds(value: Any) -> Any:
+    return value.total_seconds() if isinstance(value, timedelta) else value
 
 
 def _duration(value: Seconds) -> float:

@@ -20,7 +20,7 @@ from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 from spoolq.arguments import to_json
-from spoolq.backend import Backend, ScheduleBackend
+from spoolq.backend import Backend
 from spoolq.model import JobInfo
 from spoolq.spool import Spool
 from spoolq.tasks import AnyTask
@@ -173,11 +173,15 @@ class SpoolUnderTest(Spool):
 
     def advance(self, seconds: float | timedelta = 0, **units: float) -> None:
         """Let time pass, in seconds or as `timedelta(**units)`: delays and expiries come due,
-        schedules fire."""
+        schedules fire, each at its time."""
         passed = seconds if isinstance(seconds, timedelta) else timedelta(seconds=seconds)
-        self.clock.advance((passed + timedelta(**units)).total_seconds())
-        if isinstance(self.backend, ScheduleBackend):
-            self.backend.dispatch_schedules()
+        left = (passed + timedelta(**units)).total_seconds()
+        self._program.dispatch_schedules()
+        while (due := self.backend.until_dispatch()) is not None and 0 < due <= left:
+            self.clock.advance(due)
+            left -= due
+            self._program.dispatch_schedules()
+        self.clock.advance(left)
 
     @contextmanager
     def inline(self) -> Iterator[None]:

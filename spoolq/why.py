@@ -2,7 +2,7 @@
 
 Pure: a Scene holds what was seen of the spool, `reasons` says what follows from it.
 
-    running finished failed                     nothing keeps it: this is what it does, or did
+    running paused finished failed              nothing keeps it: this is what it does, or did
     spool-readonly                              nobody could claim it
     held parent-failed parents expired delayed  about the job itself
     queue-paused queue-limit                    about its queue
@@ -26,7 +26,7 @@ VIEWS: Final[tuple[View, ...]] = (
     "active", "ready", "delayed", "blocked", "held", "failed", "finished",
 )  # fmt: skip
 CODES: Final = (
-    "running", "finished", "failed", "spool-readonly", "held", "parent-failed", "parents",
+    "running", "paused", "finished", "failed", "spool-readonly", "held", "parent-failed", "parents",
     "expired", "delayed", "queue-paused", "queue-limit", "no-worker", "no-task", "task-limit",
     "slots", "queue-order", "none",
 )  # fmt: skip
@@ -150,9 +150,18 @@ def _running(job: JobInfo, scene: Scene) -> Reason:
     silent = job.time - worker.notified
     detail = {"worker": worker.id, "host": worker.host, "pid": pid}
     text = f"on {worker.host}, pid {pid}"
+    paused = job.id in paused_jobs(worker)
+    if paused:
+        text = f"paused {text}"
     if silent > scene.missing_after:
         text += f", silent for {age(silent)}"
-    return Reason("running", text, detail)
+    return Reason("paused" if paused else "running", text, detail)
+
+
+def paused_jobs(worker: WorkerInfo) -> list[int]:
+    """The jobs of a worker that stand still, as far as it says."""
+    paused = worker.status.get("paused")
+    return paused if isinstance(paused, list) else []
 
 
 def _about_spool(scene: Scene) -> list[Reason]:

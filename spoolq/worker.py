@@ -39,9 +39,16 @@ class Worker(Emitter):
 
     EVENTS: ClassVar[tuple[str, ...]] = ("busy", "dequeue", "wait")
 
-    def __init__(self, backend: Backend, registry: Registry, status: Mapping[str, JSON]) -> None:
-        """Made by `Spool.worker`, not yet registered [205]."""
+    def __init__(
+        self,
+        backend: Backend,
+        registry: Registry,
+        status: Mapping[str, JSON],
+        dispatch: Callable[[float], Sequence[object]] | None = None,
+    ) -> None:
+        """Made by `Spool.worker`, not yet registered [205]. `dispatch` tells listeners as well."""
         super().__init__()
+        self.dispatch = dispatch or backend.dispatch_schedules
         self._backend = backend
         self._registry = registry
         self.id: int | None = None

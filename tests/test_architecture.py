@@ -34,13 +34,20 @@ FLOORS: Final = (
     ),
     ("spoolq.notify", "spoolq.journal", "spoolq.executables"),
     ("spoolq.model",),
-    ("spoolq.transitions", "spoolq.settings"),
-    ("spoolq.control",),
+    ("spoolq.transitions", "spoolq.settings", "spoolq.cron"),
+    ("spoolq.schedules", "spoolq.control"),
     ("spoolq.why", "spoolq.selection", "spoolq.happenings"),
     ("spoolq.backend",),
     ("spoolq.memory", "spoolq.files"),
     ("spoolq.events", "spoolq.guard", "spoolq.logs", "spoolq.runners"),
-    ("spoolq.registry", "spoolq.listing", "spoolq.lookup", "spoolq.results", "spoolq.arguments"),
+    (
+        "spoolq.registry",
+        "spoolq.declared",
+        "spoolq.listing",
+        "spoolq.lookup",
+        "spoolq.results",
+        "spoolq.arguments",
+    ),
     ("spoolq.job",),
     ("spoolq.loop",),
     ("spoolq.tasks", "spoolq.performing", "spoolq.worker"),
@@ -69,7 +76,7 @@ FILES: Final = (
     ("publish",),
     ("settle",),
     ("slots",),
-    ("inbox", "claims"),
+    ("inbox", "claims", "schedules"),
     ("repair",),
     ("store",),
 )
@@ -229,7 +236,8 @@ def test_what_the_disk_module_changes_goes_through_its_replaceable_system_calls(
 
 
 @pytest.mark.parametrize(
-    "module", ["transitions", "why", "selection", "files.names", "files.records"]
+    "module",
+    ["transitions", "schedules", "cron", "why", "selection", "files.names", "files.records"],
 )
 def test_pure_modules_neither_read_nor_write_anything(module: str) -> None:
     name = f"spoolq.{module}"

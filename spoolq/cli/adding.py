@@ -107,7 +107,7 @@ def _submit(
     paused = opened.producer.paused
     if paused is not None:
         _say_paused(options.get("queue", "default"), paused)
-    elif task == EXEC:
+    elif task == EXEC and not options.get("hold"):
         ensure_served(opened, options.get("queue", "default"))
     if follow or values.get("wait"):
         from spoolq.cli.watching import watch

@@ -26,8 +26,10 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "counting": ("stats", "workers", "ps"),
     "steering": ("retry", "hold", "release", "remove", "rm", "kill", "note", "clean"),
     "editing": ("edit",),
+    "pausing": ("pause", "resume"),
     "queueing": ("queue",),
     "locking": ("lock", "unlock", "locks"),
+    "scheduling": ("schedule",),
     "examining": ("doctor",),
     "installing": ("install",),
     "shells": ("completions",),
@@ -37,8 +39,8 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
 }
 _LONG: Final = frozenset(
     {
-        "editing", "performing", "working", "waiting", "looking", "locking", "tabled", "minion",
-        "streaming",
+        "editing", "pausing", "performing", "working", "waiting", "looking", "locking", "tabled",
+        "minion", "streaming",
     }
 )  # fmt: skip
 _WITH_VALUE: Final = ("--root", "--durability", "--color")

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from spoolq.cli.autostart import lock_path
 from spoolq.cli.given import EXEC
+from spoolq.control import NOTHING
 from spoolq.loop.plan import Terms
 from spoolq.model import JobInfo
 from spoolq.spool import Spool
@@ -63,6 +64,8 @@ def _until_due(spool: Spool, queue: str) -> float | None:
 
 def _has_work(spool: Spool, queue: str) -> bool:
     """Whether a command line is ready. Who could perform anything else is not known here."""
+    if spool.backend.controls().get(queue, NOTHING).paused is not None:
+        return False  # `queue resume` sees to it that somebody comes
     return any(
         job.task == EXEC and job.delayed <= job.time and not job.parents
         for job in _inactive(spool, queue)
@@ -70,7 +73,8 @@ def _has_work(spool: Spool, queue: str) -> bool:
 
 
 def _inactive(spool: Spool, queue: str) -> Iterable[JobInfo]:
-    return spool.jobs(states=["inactive"], queues=[queue])
+    # A held one is nobody's: `release` sees to it that somebody comes.
+    return (job for job in spool.jobs(states=["inactive"], queues=[queue]) if not job.held)
 
 
 def main(words: Sequence[str]) -> None:

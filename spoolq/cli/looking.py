@@ -105,12 +105,8 @@ class _Stamps:
 
     def put(self, data: bytes) -> bytes:
         """The same output, each line that begins in it with the time it came."""
-        stamp = (
-            datetime.fromtimestamp(SystemClock().wall())
-            .astimezone()
-            .strftime("%H:%M:%S  ")
-            .encode()
-        )
+        now = datetime.fromtimestamp(SystemClock().wall()).astimezone()
+        stamp = now.strftime("%H:%M:%S  ").encode()
         lines = data.splitlines(keepends=True)
         before = [stamp if self._at_start else b"", *([stamp] * (len(lines) - 1))]
         self._at_start = data.endswith(b"\n")

@@ -9,6 +9,7 @@ import typer
 
 from spoolq.backend import Backend
 from spoolq.cli import options
+from spoolq.cli.autostart import ensure_served
 from spoolq.cli.context import opened
 from spoolq.cli.exits import CONFLICT, NOT_FOUND, USAGE, Refused
 from spoolq.cli.formats import Listing, chosen, hint
@@ -65,6 +66,8 @@ def resume(context: typer.Context, name: Name, as_json: options.AsJson = False) 
     spool = _spool(context, name)
     done = spool.resume_queue(name)
     _say(spool, name, done, as_json=as_json, refused="is not paused")
+    if any(one.name == name and one.ready for one in spool.queues()):
+        ensure_served(opened(context), name)  # whoever was started for it may have left
 
 
 def close(

@@ -35,6 +35,7 @@ from spoolq.why import (
 
 TAIL: Final = 64 * 1024  # bytes of output read for its last lines
 CHILDREN: Final = 10  # that are shown with what they do
+LONGEST: Final = 400  # columns of a value on a terminal
 LINES: Final = 10  # of them shown
 
 
@@ -99,6 +100,9 @@ def explain(found: Found, job: JobInfo) -> list[str]:
     """The answer of `why` for people."""
     name, seen = _name(job), found.view(job)
     reasons = found.reasons(job)
+    if reasons[0].code == "paused":
+        text = escape(reasons[0].text)
+        return [f"{job.id} {name} is active but {text}", f"  fix: spoolq resume {job.id}"]
     if seen == "active":
         return [f"{job.id} {name} is running {escape(reasons[0].text)}"]
     if seen == "finished":
@@ -201,7 +205,7 @@ def _print_job(spool: Opened, found: Found, job: JobInfo, *, show_env: bool) -> 
     fields = _fields(spool.backend, found, job, show_env=show_env)
     if on_a_terminal:
         print(_head(found, job))
-        for name, value in _folded(fields, terminal_width()):
+        for name, value in _folded(_shortened(fields, job), terminal_width()):
             print(f"{name:>10}: {value}")
     else:
         for name, value in {
@@ -260,6 +264,17 @@ def _fields(backend: Backend, found: Found, job: JobInfo, *, show_env: bool) -> 
         "File": None if path is None else escape(path),
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _shortened(fields: dict[str, str], job: JobInfo) -> dict[str, str]:
+    """No value fills the screen: the whole of it is asked for in another way."""
+    whole = {"Result": f"spoolq result {job.id}"}
+    return {
+        name: value
+        if cells(value) <= LONGEST
+        else f"{cut(value, LONGEST)} (all: {whole.get(name, f'spoolq show --json {job.id}')})"
+        for name, value in fields.items()
+    }
 
 
 def _folded(fields: dict[str, str], width: int) -> Iterator[tuple[str, str]]:

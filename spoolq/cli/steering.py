@@ -11,6 +11,7 @@ import typer
 
 from spoolq.backend import Backend
 from spoolq.cli import options
+from spoolq.cli.autostart import ensure_served
 from spoolq.cli.context import opened
 from spoolq.cli.durations import parse_duration
 from spoolq.cli.exits import CONFLICT, NO, USAGE, Refused
@@ -23,6 +24,7 @@ from spoolq.loop.remote import KILLS
 from spoolq.model import JSON, JobInfo
 from spoolq.selection import Selection, did_you_mean
 from spoolq.spool import Spool
+from spoolq.why import EXEC
 
 GRACE: Final = "5s"  # between TERM and KILL
 _ANSWER: Final = 10.0  # seconds beyond its command interval that a worker is given to obey
@@ -95,13 +97,16 @@ def release(
 ) -> None:
     """Let held jobs start, once they are due and nothing else keeps them."""
     spool = opened(context).spool
+    jobs = _oldest_first(spool, selectors)
     each(
-        _oldest_first(spool, selectors),
+        jobs,
         lambda job: spool.backend.unhold_job(job.id),
         done="released",
         refused="it is not held",
         as_json=as_json,
     )
+    for queue in sorted({job.queue for job in jobs if job.task == EXEC}):
+        ensure_served(opened(context), queue)  # whoever was started for it may have left
 
 
 def remove(

@@ -3,6 +3,7 @@
     store       the Backend: wires what follows to the contract, holds no rule of its own
     repair      what time and crashes leave, put right
     claims      who may run a job                       inbox     files dropped by hand
+    schedules   when jobs are made by themselves, each once
     slots       how many of a queue run at once
     settle      finish, fail, retry, remove, note
     publish     where a job goes, and batches of new ones

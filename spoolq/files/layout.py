@@ -36,6 +36,7 @@ DIRECTORIES: Final = (
     "workers",
     "commands",
     "locks",
+    "schedules",
     "logs",
     "incidents",
     "corrupt",
@@ -43,7 +44,7 @@ DIRECTORIES: Final = (
     "trash",
     "reserve",  # the last one made: while it is missing, first use is not complete
 )
-COUNTERS: Final = ("job", "worker", "lock")
+COUNTERS: Final = ("job", "worker", "lock", "schedule")
 # What a person may have put into a directory before it becomes a spool.
 _BEFORE: Final = frozenset({"jobs", "spoolq.toml", "lost+found"})
 _DEFAULT_LOW_WATER: Final = 64 * 1024 * 1024
@@ -70,6 +71,7 @@ class Layout:
     workers: str
     commands: str
     locks: str
+    schedules: str
     logs: str
     incidents: str
     corrupt: str

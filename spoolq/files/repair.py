@@ -22,6 +22,7 @@ from spoolq.files.places import FINISHED
 from spoolq.files.publish import Publisher
 from spoolq.files.queues import Queues
 from spoolq.files.registry import Entry, Registry
+from spoolq.files.schedules import Schedules
 from spoolq.files.settle import Settler
 from spoolq.files.slots import Slots
 from spoolq.files.tokens import Token, Tokens, stem
@@ -48,6 +49,7 @@ class Repairer:
         settler: Settler,
         registry: Registry,
         locks: Locks,
+        schedules: Schedules,
         queues: Queues,
         slots: Slots,
         census: Census,
@@ -62,6 +64,7 @@ class Repairer:
         self._settler = settler
         self._registry = registry
         self._locks = locks
+        self._schedules = schedules
         self._queues = queues
         self._slots = slots
         self._census = census
@@ -78,6 +81,7 @@ class Repairer:
     ) -> None:
         """All of it, each before what depends on it, so that a second run finds nothing more."""
         self.complete_changes(now)
+        self._schedules.repair(now, self._disk_time())
         self.declare_dead_workers(now, missing_after)
         self.sweep_dead_workers(now, backoff)
         self.remove_expired(now)

@@ -15,7 +15,7 @@ from spoolq.clock import Clock, SystemClock
 from spoolq.control import NOTHING, Control, changed
 from spoolq.errors import InvalidType, InvalidValue, JobCorrupt, NotASpool, SpoolUnavailable
 from spoolq.files import layout as roots
-from spoolq.files import names
+from spoolq.files import names, records
 from spoolq.files.catalog import Catalog, Found
 from spoolq.files.census import Census
 from spoolq.files.claims import Claimer, Due
@@ -32,10 +32,18 @@ from spoolq.files.publish import Publisher
 from spoolq.files.queues import Queues
 from spoolq.files.registry import Registry
 from spoolq.files.repair import Repairer
+from spoolq.files.schedules import Broken, Schedules
 from spoolq.files.settle import Claim, Outcome, Settler, as_active
 from spoolq.files.slots import Slots
 from spoolq.files.tokens import Token, Tokens
 from spoolq.model import JSON, STATES, Claimed, JobInfo, Page, State
+from spoolq.schedules import (
+    DISPATCH_INTERVAL,
+    check_name,
+    new_schedule,
+    replaced,
+)
+from spoolq.schedules import info as schedule_info
 from spoolq.settings import Settings, check_durability
 from spoolq.transitions import (
     Backoff,
@@ -157,6 +165,16 @@ class FileBackend(Backend):
         self._claimer = Claimer(fs, layout, self._queues, self._slots)
         self._registry = Registry(fs, layout, self._catalog, Counter(fs, layout.ids, "worker"))
         self._locks = Locks(fs, layout, Counter(fs, layout.ids, "lock"))
+        self._schedules = Schedules(
+            fs,
+            layout,
+            self._places,
+            self._catalog,
+            self._publisher,
+            self._settler,
+            Counter(fs, layout.ids, "schedule"),
+            self._jobs,
+        )
         self._repairer = Repairer(
             fs,
             layout,
@@ -167,6 +185,7 @@ class FileBackend(Backend):
             self._settler,
             self._registry,
             self._locks,
+            self._schedules,
             self._queues,
             self._slots,
             self._census,
@@ -192,6 +211,7 @@ class FileBackend(Backend):
                 return  # RACE: another first opener has done it
             roots.complete(fs)  # a directory in which nothing ever was may be gone
             highest = self._repairer.recover_from_power_loss(self._now())
+            highest = max(highest, self._schedules.recover_from_power_loss())
             if not fs.ordered:
                 self._jobs.skip_lost(highest)
             # CRASH: dying before this has the next opener do it again, which changes nothing.
@@ -417,12 +437,14 @@ class FileBackend(Backend):
     def _free_slot(self, record: Record) -> None:
         """An attempt is over: in a queue with a limit somebody else may start a job.
 
-        A process that knows of no limit leaves it to the next claimer that finds no room.
+        A process that knows of no limit leaves it to the next claimer that finds no room; so does
+        one to which the disk refuses it: the outcome is committed, and its caller is told so.
         """
         if self._queues.limits:
             queue = names.encode(record["queue"])
-            if queue in self._queues.limits and self._slots.free(queue, record["id"]):
-                self._publisher.ring(queue)
+            with suppress(SpoolUnavailable):
+                if queue in self._queues.limits and self._slots.free(queue, record["id"]):
+                    self._publisher.ring(queue)
 
     def _promote(self, due: Due, now: float) -> None:
         """Put a delayed job that is due among the ready ones; act on an alarm."""
@@ -759,6 +781,80 @@ class FileBackend(Backend):
             found = self._locks.listed(wanted, self._now())
         return Page("locks", found[offset : offset + limit], lambda: len(found))
 
+    # -- schedules -------------------------------------------------------------------------------
+
+    def schedule(
+        self, name: str, cron: str, task: str, args: Sequence[JSON] = (), **options: Any
+    ) -> int:
+        with self._lock:
+            now = self._now()
+            made = new_schedule(name, cron, task, args, now, **options)
+            # As it will be read: tuples are lists, and the caller's objects stay his.
+            new: Record = records.parse(records.encode_json(made, "schedule"))
+
+            def put(old: Record | None) -> Record:
+                return new if old is None else replaced(old, new, now)
+
+            return self._schedules.put(name, put, now)
+
+    def unschedule(self, name: str) -> bool:
+        with self._lock:
+            return self._schedules.remove(check_name(name))
+
+    def pause_schedule(self, name: str) -> bool:
+        return self._set_paused(name, paused=True)
+
+    def resume_schedule(self, name: str) -> bool:
+        return self._set_paused(name, paused=False)
+
+    def _set_paused(self, name: str, *, paused: bool) -> bool:
+        with self._lock:
+            return self._schedules.alter(
+                check_name(name), lambda record: {**record, "paused": paused}, self._now()
+            )
+
+    def dispatch_schedules(self, interval: float = DISPATCH_INTERVAL) -> list[dict[str, JSON]]:
+        seconds = check_seconds(interval, "interval")
+        with self._lock:
+            self._fs.check_root()
+            fired = self._schedules.dispatch(self._now(), seconds, _warn)
+        return [{"id": id_, "name": name, "job": job} for id_, name, job in fired]
+
+    def list_schedules(
+        self,
+        offset: int = 0,
+        limit: int = 100,
+        *,
+        before: int | None = None,
+        ids: Iterable[Any] | None = None,
+        names: Iterable[str] | None = None,
+    ) -> Page:
+        _check_page(offset, limit)
+        bound = None if before is None else check_id(before, "before")
+        of_ids = None if ids is None else set(_ids(ids, "ids"))
+        of_names = None if names is None else set(_strings(names, "names"))
+        with self._lock:
+            found = [
+                record
+                for record in self._schedules.listed()
+                if (bound is None or record["id"] < bound)
+                and (of_ids is None or record["id"] in of_ids)
+                and (of_names is None or record["name"] in of_names)
+            ]
+        found.sort(key=lambda record: int(record["id"]), reverse=True)
+        rows = [schedule_info(_copy(record)) for record in found[offset : offset + limit]]
+        return Page("schedules", rows, lambda: len(found))
+
+    def broken_schedules(self) -> list[Broken]:
+        """Schedules that cannot be read: they neither fire nor are listed."""
+        with self._lock:
+            return list(self._schedules.broken())
+
+    def until_dispatch(self) -> float | None:
+        with self._lock:
+            at = self._schedules.next_run()
+            return None if at is None else at - self._now()
+
     # -- upkeep ----------------------------------------------------------------------------------
 
     def repair(self) -> None:
@@ -813,6 +909,7 @@ class FileBackend(Backend):
                 self._reset("reserve")
                 self._reset("workers", "commands", "inactive", "active", "finished", "failed")
                 self._reset("settling", "places", "children", "locks", "logs", "incidents")
+                self._reset("schedules")
                 self._reset("corrupt")
                 self._reset("ids")  # when no job is left that has one
                 roots.complete(self._fs)
@@ -841,10 +938,11 @@ class FileBackend(Backend):
                 return False
             encoded = names.encode(queue)
             self._publisher.forget_open()
-            if self._queues.read(encoded).limit is not None:
-                self._slots.tidy(encoded)
-            # CRASH: dying before this, claimers notice within a second.
-            self._publisher.bump(encoded)
+            with suppress(SpoolUnavailable):  # it is so; claimers find out by themselves
+                if self._queues.read(encoded).limit is not None:
+                    self._slots.tidy(encoded)
+                # CRASH: dying before this, claimers notice within a second.
+                self._publisher.bump(encoded)
             return True
 
     def controls(self) -> dict[str, Control]:
@@ -857,6 +955,7 @@ class FileBackend(Backend):
             self._look_in()
             now = self._now()
             inactive, delayed = self._census.count_inactive(now)
+            paused = [record["paused"] for record in self._schedules.listed()]
             performing = [found.token.place.key for found in self._catalog.active()]
             workers = len(self._registry.entries())
             busy = len(set(performing))
@@ -869,9 +968,9 @@ class FileBackend(Backend):
                 "failed_jobs": self._census.count("failed"),
                 "finished_jobs": self._census.count("finished"),
                 "inactive_jobs": inactive,
-                "inactive_schedules": 0,
+                "inactive_schedules": sum(paused),
                 "inactive_workers": workers - busy,
-                "schedules": 0,
+                "schedules": len(paused) - sum(paused),
                 "uptime": max(0.0, now - self.created),
                 "workers": workers,
             }
@@ -910,6 +1009,12 @@ class FileBackend(Backend):
         with self._lock:
             found = self._catalog.find(check_id(id))
             return None if found is None else found.token.path
+
+
+def _warn(message: str) -> None:
+    import logging  # 10 ms, for who has something to say
+
+    logging.getLogger("spoolq.schedules").warning("%s", message)
 
 
 def _claimed(record: Record) -> Claimed:

@@ -73,6 +73,7 @@ class Crew:
         """Whether jobs that do not end well become inactive again, instead of failing."""
         self.forced = False
         """Whether jobs are ended because the worker has to end."""
+        self._paused: dict[tuple[int, int], Member] = {}
         self._by_fd: dict[int, list[Member]] = {}
         self._odd: dict[tuple[int, int], Member] = {}  # a descriptor does not tell all of them
         self._ended: list[tuple[Member, Outcome]] = []
@@ -148,6 +149,7 @@ class Crew:
         job = member.job
         del self.running[member.key]
         self._odd.pop(member.key, None)
+        self._paused.pop(member.key, None)
         self.tasks[job.task] -= 1
         self._groups.pop(member.pid, None)
         if member.fd is not None:
@@ -265,6 +267,28 @@ class Crew:
         for member in tuple(self.running.values()):
             if id is None or member.job.id == id:
                 member.run.kill(number)
+                if self._paused.pop(member.key, None):
+                    member.run.resume()  # what is stopped could not obey
+
+    # -- pause -----------------------------------------------------------------------------------
+
+    @property
+    def paused(self) -> list[int]:
+        """The ids of the jobs that stand still."""
+        return sorted(member.job.id for member in self._paused.values())
+
+    def pause(self, id: int) -> None:
+        """Stop one job and what it started; ignored where that cannot be done."""
+        for member in tuple(self.running.values()):
+            if member.job.id == id and member.run.pause():
+                self._paused[member.key] = member
+
+    def resume(self, id: int | None = None) -> None:
+        """Let one job go on, or all of them."""
+        for key, member in tuple(self._paused.items()):
+            if id is None or member.job.id == id:
+                del self._paused[key]
+                member.run.resume()
 
     def abandon(self) -> None:
         """Kill everything and take leave of it: repair fails what was not committed."""

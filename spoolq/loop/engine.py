@@ -17,14 +17,14 @@ from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from spoolq.backend import ScheduleBackend
 from spoolq.clock import Clock, SystemClock
+from spoolq.declared import declare, vanishing
 from spoolq.errors import InvalidValue, SpoolError, SpoolUnavailable
 from spoolq.loop import plan
 from spoolq.loop.crew import Crew
 from spoolq.loop.lease import Lease
 from spoolq.loop.plan import Terms
-from spoolq.loop.remote import commands
+from spoolq.loop.remote import commands, say_paused
 from spoolq.loop.signals import Signals
 from spoolq.loop.space import Space
 from spoolq.notify import notify, reloading, watchdog_interval
@@ -164,8 +164,7 @@ class Engine:
         self._repairs = Timer(status["repair_interval"], now, first=0)
         # Often enough for a heartbeat that stays the same to count as watched all along.
         self._rescues = Timer(min(RESCUE, self._backend.missing_after / 4), now)
-        scheduled = isinstance(self._backend, ScheduleBackend)
-        self._dispatches = Timer(status["dispatch_interval"] if scheduled else 0, now, first=0)
+        self._dispatches = Timer(status["dispatch_interval"], now, first=0)
         self._watchdog = Timer(watchdog_interval() or 0, now, first=0)
         self._tells = Timer(STATUS if os.environ.get("NOTIFY_SOCKET") else 0, now, first=0)
         self._lease = Lease(
@@ -176,6 +175,7 @@ class Engine:
         )
         self._backend.attend()
         self._beat(now)
+        self._try(self._declare)
         self._lease.guard()
         log.info("Worker %d started", os.getpid(), extra=self._about("started"))
         if not self._terms.burst:
@@ -227,8 +227,8 @@ class Engine:
         if self._repairs.due(now):
             self._try(self._backend.repair)
             self._look_again()
-        if self._dispatches.due(now):
-            self._try(self._dispatch)
+        if self._dispatches.due(now) and self._try(self._dispatch):
+            self._look_for_schedules(now, least=AGAIN)
         self._look_at_space(now)
         if now >= self._tend_at:
             self._tend_at = now + TEND
@@ -264,14 +264,35 @@ class Engine:
             log.exception("a command failed")
         self._look_again()
 
-    def _dispatch(self) -> None:
-        self._backend.dispatch_schedules()  # type: ignore[attr-defined]  # a ScheduleBackend
-        self._look_again()
+    def _dispatch(self) -> bool:
+        if self._worker.dispatch(self._dispatches.interval):
+            self._look_again()
+        return True
+
+    def _look_for_schedules(self, now: float, least: float = 0) -> None:
+        """Dispatch when the next schedule is due, and not only once in an interval.
+
+        One that is overdue already has its turn in `least` seconds.
+        """
+        if self._dispatches.interval > 0:
+            left = self._try(self._backend.until_dispatch)
+            if left is not None:
+                self._dispatches.at = min(self._dispatches.at, now + (left if left > 0 else least))
+
+    def _declare(self) -> None:
+        if self._dispatches.interval > 0:
+            declared = declare(self._backend, self._registry)
+            for problem in declared.problems:
+                log.warning("%s", problem)
+            # Not from a cron line, which would send a mail a minute: `doctor` says it, too.
+            for info in declared.vanished:
+                log.log(logging.INFO if self._terms.burst else logging.WARNING, vanishing(info))
 
     # -- heartbeat -------------------------------------------------------------------------------
 
     def _beat(self, now: float) -> None:
         """Send a heartbeat, and find out whether this worker was declared dead meanwhile."""
+        say_paused(self._status, self.crew)
         try:
             self._worker.register()
             info = self._worker.info()
@@ -425,6 +446,7 @@ class Engine:
         if not self._ending:
             notify("STOPPING=1")
             self._ending_at = now
+            self.crew.resume()  # nobody could any more, and they would never end
             log.info("stopping: %d jobs are still running", len(self.crew))
         if ending == Ending.KILL:
             self.crew.give_back = False
@@ -477,6 +499,7 @@ class Engine:
         if bell is not None and any(fd == bell.fileno() for fd, _ in readable):
             bell.answer()
             self._look_again()
+            self._look_for_schedules(self._clock.elapsed())
 
     def _poll_bell(self) -> None:
         """Listen for the bell only when a ring would lead to anything."""
@@ -561,6 +584,7 @@ class Engine:
             log.warning("the settings stay as they were: %s", error)
         else:
             self._registry.settings = getattr(self._backend, "settings", None)
+            self._try(self._declare)
             log.info("the settings were read again")
         self._known = (-1.0, 0, [])
         notify("READY=1")

@@ -15,7 +15,8 @@ KILLS: Final = ("INT", "TERM", "KILL", "USR1", "USR2")
 
 
 def commands(crew: Crew) -> dict[str, Callable[..., object]]:
-    """`jobs N`, `spare N`, `kill SIGNAL ID` and `stop ID`; nonsense is ignored."""
+    """`jobs N`, `spare N`, `kill SIGNAL ID`, `stop ID`, `pause ID` and `resume ID`; nonsense is
+    ignored."""
 
     def kill(worker: object, name: Any = None, id: Any = None, *more: Any) -> None:
         del worker, more
@@ -27,7 +28,36 @@ def commands(crew: Crew) -> dict[str, Callable[..., object]]:
         del more
         kill(worker, "KILL", id)
 
-    return {"jobs": _setting("jobs"), "spare": _setting("spare"), "kill": kill, "stop": stop}
+    def pause(worker: Any, id: Any = None, *more: Any) -> None:
+        del more
+        number = count(id)
+        if number is not None:
+            crew.pause(number)
+            say_paused(worker.status, crew)
+
+    def resume(worker: Any, id: Any = None, *more: Any) -> None:
+        del more
+        number = count(id)
+        if number is not None:
+            crew.resume(number)
+            say_paused(worker.status, crew)
+
+    return {
+        "jobs": _setting("jobs"),
+        "spare": _setting("spare"),
+        "kill": kill,
+        "stop": stop,
+        "pause": pause,
+        "resume": resume,
+    }
+
+
+def say_paused(status: dict[str, Any], crew: Crew) -> None:
+    """Put the jobs that stand still into a worker's status, as long as there are any."""
+    if crew.paused:
+        status["paused"] = crew.paused
+    else:
+        status.pop("paused", None)
 
 
 def _setting(key: str) -> Callable[..., None]:

@@ -59,6 +59,15 @@ class Run(Protocol):
     def kill(self, signal: int) -> None:
         """Send a signal to the child and everything it started; nothing once it was reaped."""
 
+    def pause(self) -> bool:
+        """Stop the child and everything it started; its timeout stands still meanwhile.
+
+        False where nothing can be stopped by itself: a coroutine, or what has ended.
+        """
+
+    def resume(self) -> None:
+        """Let it go on, and its timeout."""
+
     def fileno(self) -> int | None:
         """A descriptor that is readable once `poll` may have an answer; None: look now and then."""
 

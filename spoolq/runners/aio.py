@@ -74,6 +74,7 @@ class Aio:
         self._started[handle] += 1
         deadline = Deadline(getattr(attempt, "timeout", None), self._clock)
         run = ChildRun(handle, self._serial, self._kill, deadline, self._cap(attempt))
+        run.shared = True
         handle.wire.send(["run", self._serial, self._claim(attempt)], wait=False)
         handle.runs[self._serial] = run
         self._runs.append(run)

@@ -23,10 +23,22 @@ class Deadline:
         """When `signal` has something to say, by the clock's `elapsed`; None: never."""
         self.over = False
         """Whether the time has run out."""
+        self._paused: float | None = None  # since when
+
+    def pause(self) -> None:
+        """Let the time stand still; once it has run out nothing stops it any more."""
+        if self._paused is None and not self.over:
+            self._paused = self._clock.elapsed()
+
+    def resume(self) -> None:
+        """Let it run on."""
+        if self._paused is not None and self.at is not None:
+            self.at += self._clock.elapsed() - self._paused
+        self._paused = None
 
     def signal(self) -> int | None:
         """The signal that is to be sent now, None for none."""
-        if self.at is None or self._clock.elapsed() < self.at:
+        if self.at is None or self._paused is not None or self._clock.elapsed() < self.at:
             return None
         if self.over:
             return signals.SIGKILL
@@ -40,4 +52,6 @@ class Deadline:
 
     def left(self) -> float | None:
         """Seconds until the next signal."""
-        return None if self.at is None else self.at - self._clock.elapsed()
+        if self.at is None or self._paused is not None:
+            return None
+        return self.at - self._clock.elapsed()

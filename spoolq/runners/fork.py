@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from spoolq.clock import SystemClock
 from spoolq.runners import Outcome, describe, died
 from spoolq.runners.child import PDEATHSIG, exit_status, prctl, reset_signals
-from spoolq.runners.marks import Marks, kill_marked, set_mark
+from spoolq.runners.marks import Marks, kill_marked, set_mark, signal_all_of
 from spoolq.runners.output import flush
 
 if TYPE_CHECKING:
@@ -116,6 +116,17 @@ class ForkRun:
             # RACE: it has not come to setsid yet, so there is no group and no grandchild either.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal)
+
+    def pause(self) -> bool:
+        """Stop the child and everything it started; False once it was reaped."""
+        self.kill(signal.SIGSTOP)
+        signal_all_of(self.pid, signal.SIGSTOP)
+        return self._outcome is None
+
+    def resume(self) -> None:
+        """Let them go on."""
+        self.kill(signal.SIGCONT)
+        signal_all_of(self.pid, signal.SIGCONT)
 
     def _reap(self, flags: int) -> None:
         try:

@@ -94,6 +94,23 @@ def kill_marked(first: int, last: int | None = None, but: Collection[int] = ()) 
     return kill_found(lambda: [pid for pid, _ in find_marks(first, last) if pid not in but])
 
 
+def signal_all_of(pid: int, number: int) -> None:
+    """Send a signal to a marked process and to everything else with the same mark."""
+    try:
+        mark = _mark_of(pid)
+    except (OSError, ValueError):
+        return  # it is gone, or not ours
+    if mark < _RUNS or mark == resource.RLIM_INFINITY:
+        return  # it could not be marked: then there is the process group only
+    seen: set[int] = set()
+    for _ in range(_ROUNDS):
+        more = {found for found, _ in find_marks(mark, mark)} - seen
+        if not more:
+            return
+        _signal(more, number)
+        seen |= more
+
+
 def kill_children() -> int:
     """Kill what this process, a subreaper, has for children, and reap them; how many there were.
 

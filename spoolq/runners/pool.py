@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from spoolq.clock import Clock, SystemClock
 from spoolq.runners import Outcome, died
 from spoolq.runners.deadline import Deadline
+from spoolq.runners.marks import signal_all_of
 from spoolq.runners.waiting import wait_for_run, wait_readable
 from spoolq.runners.wire import Garbage, Message, Wire
 
@@ -144,6 +145,8 @@ class ChildRun:
         self.handle: Final = handle
         self.serial: Final = serial
         self.settled = self.heard = False
+        self.shared = False
+        """Whether other attempts run in the same process."""
         self._send = kill
         self._deadline = deadline
         self._cap = cap
@@ -183,6 +186,22 @@ class ChildRun:
         """Send a signal to the child and everything in its group; nothing after the end."""
         if self._outcome is None:
             self._send(self, signal)
+
+    def pause(self) -> bool:
+        """Stop the child and everything it started; False for a coroutine, which shares one."""
+        if self.shared or self._outcome is not None:
+            return False
+        self._send(self, signals.SIGSTOP)
+        signal_all_of(self.pid, signals.SIGSTOP)
+        self._deadline.pause()
+        return True
+
+    def resume(self) -> None:
+        """Let them go on, and the timeout."""
+        if not self.shared and self._outcome is None:
+            self._deadline.resume()
+            signal_all_of(self.pid, signals.SIGCONT)
+            self._send(self, signals.SIGCONT)
 
     def fileno(self) -> int | None:
         """The child's socket."""

@@ -21,7 +21,7 @@ from spoolq.model import JSON
 from spoolq.runners import Outcome
 from spoolq.runners.cgroup import Cgroup
 from spoolq.runners.deadline import Deadline
-from spoolq.runners.marks import kill_marked
+from spoolq.runners.marks import kill_marked, signal_all_of
 from spoolq.runners.waiting import wait_for_run
 
 MAX_RESULT: Final = 1024 * 1024  # bytes of a result; a larger one belongs into a file of its own
@@ -179,6 +179,19 @@ class ProgramRun:
             if self._group is not None:
                 self._group.signal(signal, but_group=self.pid)
 
+    def pause(self) -> bool:
+        """Stop the program and everything it started; its timeout stands still meanwhile."""
+        self.kill(signals.SIGSTOP)
+        signal_all_of(self.pid, signals.SIGSTOP)
+        self._deadline.pause()
+        return self._outcome is None
+
+    def resume(self) -> None:
+        """Let them go on, and the timeout."""
+        self._deadline.resume()
+        signal_all_of(self.pid, signals.SIGCONT)
+        self.kill(signals.SIGCONT)
+
     def _enforce_timeout(self) -> None:
         number = self._deadline.signal()
         if number is not None:
@@ -250,6 +263,13 @@ class Over:
     def kill(self, signal: int) -> None:
         """Nothing is there to be sent a signal."""
         del signal
+
+    def pause(self) -> bool:
+        """Nothing is there to be stopped."""
+        return False
+
+    def resume(self) -> None:
+        """Nor to go on."""
 
 
 class NotStarted(Over):

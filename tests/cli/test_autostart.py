@@ -148,6 +148,29 @@ def test_the_worker_performs_what_is_ready_and_due_later_and_leaves(spool: Spool
     assert list(spool.workers()) == []
 
 
+def test_the_worker_leaves_what_is_held_or_in_a_paused_queue(spool: Spool) -> None:
+    spool.enqueue("exec", ["true"], hold=True)
+    spool.enqueue("exec", ["true"], hold=True, delay=9000)
+    attend(str(spool.root), "default", idle=0)
+    spool.pause_queue("mail")
+    spool.enqueue("exec", ["true"], queue="mail")
+    attend(str(spool.root), "mail", idle=0)
+
+    assert {job.state for job in spool.jobs()} == {"inactive"}
+
+
+@pytest.mark.parametrize("how", ["release", "resume"])
+def test_what_may_run_again_is_run_though_nobody_serves_the_queue(own: Shell, how: str) -> None:
+    if how == "resume":
+        own.ok("queue", "pause", "default")
+    own.run("add", *(["--hold"] if how == "release" else []), "true")
+    assert own.json("show", "1")["state"] == "inactive"
+
+    own.ok(*(["release", "1"] if how == "release" else ["queue", "resume", "default"]))
+
+    wait_for(lambda: own.json("show", "1")["state"] == "finished")
+
+
 def test_a_second_one_leaves_at_once(spool: Spool) -> None:
     spool.enqueue("exec", ["true"])
 

@@ -120,9 +120,16 @@ def _power_loss_is_accepted(shell: Shell) -> None:
     (shell.root / "spoolq.toml").write_text('durability = "none"\n')
 
 
+def _a_queue_is_paused(shell: Shell) -> None:
+    backend = past(shell, 2)
+    backend.enqueue("foo", queue="gpu")
+    backend.set_queue("gpu", paused=True, by="ann", why="disk swap")
+
+
 @pytest.mark.parametrize(
     ("spoil", "check"),
     [
+        (_a_queue_is_paused, "paused"),
         (_a_parent_failed, "parents"),
         (_an_incident_is_on_record, "incidents"),
         (_a_temporary_file_is_old, "stale"),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 
 from spoolq import Spool
+from spoolq.files.store import FileBackend
 from spoolq.why import CODES, VIEWS
 from tests.cli.conftest import Shell
 from tests.cli.scene import play
 from tests.cli.schema import DIRECTORY, problems, schema, undescribed
+from tests.support import FakeClock
 
 CALLS: dict[str, list[str]] = {
     "list": ["list"],
@@ -28,6 +31,8 @@ CALLS: dict[str, list[str]] = {
     "clean": ["clean"],
     "retry": ["retry", "2"],
     "edit": ["edit", "5", "--priority", "3"],
+    "pause": ["pause", "1"],
+    "resume": ["resume", "1"],
     "hold": ["hold", "5"],
     "release": ["release", "5"],
     "remove": ["remove", "1", "2"],
@@ -41,6 +46,9 @@ CALLS: dict[str, list[str]] = {
     "compat": ["compat", "ts"],
     "completions": ["completions", "fish"],
     "unlock": ["unlock", "gpu"],
+    "schedule": ["schedule", "nightly"],
+    "schedules": ["schedule"],
+    "dispatched": ["schedule", "-d"],
 }
 
 
@@ -49,6 +57,9 @@ def scene(shell: Shell) -> Shell:
     play(shell.root)
     spool = Spool(shell.root, durability="none")
     spool.lock("gpu", 60)
+    spool.schedule("nightly", "0 3 * * *", "cleanup")
+    late = FakeClock(time.time() - 3600)
+    FileBackend(str(shell.root), clock=late, durability="none").schedule("busy", "* * * * *", "t")
     spool.close_queue("gpu", why="moving")
     return shell
 

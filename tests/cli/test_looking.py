@@ -39,6 +39,21 @@ def test_on_a_terminal_a_listing_has_a_head_and_fits(shell: Shell, terminal: Ter
         assert "…" in row
 
 
+def test_no_value_fills_the_screen_and_the_way_to_all_of_it_is_said(
+    shell: Shell, terminal: Terminal
+) -> None:
+    shell.add_executable("talk.job", 'seq -s , 1000 >"$SPOOLQ_RESULT_FILE"')
+    shell.ok("enqueue", "talk", "x" * 2000)
+    shell.ok("process")
+
+    shown = terminal.run("show", "1").out
+
+    assert len(shown) < 2000
+    assert "(all: spoolq result 1)" in shown
+    assert "(all: spoolq show --json 1)" in shown
+    assert "x" * 2000 in shell.ok("show", "1")
+
+
 def test_filters_and_pages(shell: Shell) -> None:
     for queue, task in (("a", "x"), ("b", "x"), ("b", "y")):
         shell.ok("enqueue", "-q", queue, task)

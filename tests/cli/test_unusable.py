@@ -6,7 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+import typer
 
+from spoolq.cli.app import GROUPS, make_app
 from tests.cli.conftest import Ran, Shell
 
 if TYPE_CHECKING:
@@ -139,3 +141,82 @@ def _unspoil(root: Path) -> None:
     (root / "spoolq.toml").unlink(missing_ok=True)
     if (root / "FORMAT").read_text() == "spoolq 2\n":
         (root / "FORMAT").write_text("spoolq 1\n")
+
+
+# One call of each verb, as it would be right.
+CALLS: dict[str, list[str]] = {
+    "add": ["add", "true"],
+    "enqueue": ["enqueue", "foo"],
+    "import": ["import", "jobs.jsonl"],
+    "process": ["process"],
+    "repair": ["repair"],
+    "worker": ["worker", "--burst"],
+    "list": ["list"],
+    "ls": ["ls"],
+    "count": ["count"],
+    "is": ["is", "failed", "1"],
+    "show": ["show", "1"],
+    "info": ["info", "1"],
+    "why": ["why", "1"],
+    "logs": ["logs", "1"],
+    "result": ["result", "1"],
+    "wait": ["wait", "1"],
+    "stats": ["stats"],
+    "workers": ["workers"],
+    "ps": ["ps"],
+    "retry": ["retry", "1"],
+    "hold": ["hold", "1"],
+    "release": ["release", "1"],
+    "remove": ["remove", "1"],
+    "rm": ["rm", "1"],
+    "kill": ["kill", "1"],
+    "note": ["note", "1", "a=1"],
+    "clean": ["clean"],
+    "edit": ["edit", "1", "-p", "3"],
+    "pause": ["pause", "1"],
+    "resume": ["resume", "1"],
+    "queue": ["queue"],
+    "queue list": ["queue", "list"],
+    "queue ls": ["queue", "ls"],
+    "queue pause": ["queue", "pause", "default"],
+    "queue resume": ["queue", "resume", "default"],
+    "queue close": ["queue", "close", "default"],
+    "queue open": ["queue", "open", "default"],
+    "queue set": ["queue", "set", "default", "--limit", "1"],
+    "lock": ["lock", "nightly", "--ttl", "9"],
+    "unlock": ["unlock", "nightly"],
+    "locks": ["locks"],
+    "doctor": ["doctor"],
+    "job": ["job"],
+    "schedule": ["schedule"],
+    "events": ["events"],
+    "progress": ["progress", "1", "5"],
+}
+# They write what is to be used elsewhere and open no spool.
+OPEN_NOTHING = {"install", "install systemd", "install cron", "completions", "compat"}
+
+
+def _verbs() -> set[str]:
+    """Every verb there is, with those below it."""
+    tree = typer.main.get_command(make_app(GROUPS))
+    found: set[str] = set()
+    for name, command in getattr(tree, "commands", {}).items():
+        found |= {name, *(f"{name} {below}" for below in getattr(command, "commands", {}))}
+    return found
+
+
+def test_every_verb_has_a_case_below() -> None:
+    assert _verbs() == CALLS.keys() | OPEN_NOTHING
+
+
+@pytest.mark.parametrize("verb", CALLS)
+def test_no_verb_can_use_a_spool_that_is_none(shell: Shell, verb: str) -> None:
+    _foreign(shell.root)
+    (shell.root.parent / "jobs.jsonl").write_text('{"task": "foo"}\n')
+
+    ran = shell.run(*CALLS[verb])
+
+    assert (ran.code, ran.out) == (5, "")
+    assert str(shell.root) in ran.err
+    assert "Traceback" not in ran.err
+    assert os.listdir(shell.root) == ["thesis.tex"]

@@ -203,7 +203,7 @@ def test_options_reach_the_worker(shell: Shell, start: Any) -> None:
 
     status = dict(shown.status)
     assert 1800 < status.pop("repair_interval") <= 3600
-    assert abs(status.pop("clock")) < 1  # on a local disk the spool's clock is this host's
+    assert abs(status.pop("clock")) < 60
     assert status.pop("version") == version("spoolq")
     assert status == {
         "command_interval": 1,

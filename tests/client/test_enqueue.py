@@ -68,7 +68,7 @@ def test_a_refused_enqueue_fires_no_event(spool: Spool) -> None:
 
 
 def test_an_event_that_does_not_exist_is_an_error(spool: Spool) -> None:
-    with pytest.raises(InvalidValue, match="enqueue, worker"):
+    with pytest.raises(InvalidValue, match="enqueue_from_schedule, worker"):
         spool.on("enqueued", print)
 
 

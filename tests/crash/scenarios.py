@@ -199,6 +199,31 @@ def repair(world: World) -> None:
     world.backend.repair()
 
 
+def schedule(name: str, cron: str = "*/5 * * * *", **options: Any) -> Act:
+    """Store a schedule."""
+    return lambda world: world.backend.schedule(name, cron, "task", [name], **options)
+
+
+def unschedule(name: str) -> Act:
+    """Remove a schedule."""
+    return lambda world: world.backend.unschedule(name)
+
+
+def pause(name: str) -> Act:
+    """Pause a schedule."""
+    return lambda world: world.backend.pause_schedule(name)
+
+
+def resume(name: str) -> Act:
+    """Resume a schedule."""
+    return lambda world: world.backend.resume_schedule(name)
+
+
+def dispatch(world: World) -> Any:
+    """Dispatch; what was enqueued."""
+    return world.backend.dispatch_schedules()
+
+
 def look(world: World) -> int:
     """List, which takes in what lies in the inbox."""
     return world.backend.list_jobs().total
@@ -840,6 +865,76 @@ def reset_locks(world: World) -> None:
     lock()(world)
 
 
+# -- schedules -----------------------------------------------------------------------------------
+
+
+# An id may be burnt: it is taken before the schedule, or the job, is decided.
+@scenario(schedule("a/b \n", notes={"who": "me"}), schedule("second"), gaps=True)
+def schedule_two(world: World) -> None:
+    pass
+
+
+@scenario(schedule("nightly"), schedule("nightly", "0 0 * * 1", priority=3), gaps=True)
+def schedule_once_more(world: World) -> None:
+    schedule("other")(world)
+    world.clock.advance(10)
+
+
+@scenario(schedule("nightly"), gaps=True)
+def schedule_what_was_removed(world: World) -> None:
+    schedule("nightly", "0 0 * * 1")(world)
+    unschedule("nightly")(world)
+
+
+@scenario(unschedule("nightly"), unschedule("nightly"))
+def unschedule_what_has_fired(world: World) -> None:
+    schedule("nightly")(world)
+    schedule("other")(world)
+    world.clock.advance(300)
+    dispatch(world)
+
+
+@scenario(pause("nightly"), resume("nightly"), resume("other"))
+def pause_and_resume_a_schedule(world: World) -> None:
+    schedule("nightly")(world)
+
+
+@scenario(dispatch, dispatch, piecemeal=True, gaps=True)
+def dispatch_three_schedules(world: World) -> None:
+    for name in ("a", "b", "c"):
+        schedule(name, queue=name.replace("a", "a/b \n").replace("b", "else"))(world)
+    schedule("paused")(world)
+    pause("paused")(world)
+    world.clock.advance(301)
+
+
+@scenario(dispatch, pause("nightly"), gaps=True)
+def dispatch_and_pause(world: World) -> None:
+    enqueue(1)(world)
+    schedule("nightly", attempts=3, expire=1e7, kwargs={"a": 1})(world)
+    world.clock.advance(9000)
+
+
+@scenario(dispatch, unschedule("nightly"), schedule("nightly"), gaps=True)
+def dispatch_and_unschedule(world: World) -> None:
+    schedule("nightly")(world)
+    world.clock.advance(300)
+
+
+@scenario(dispatch)
+def dispatch_skips_what_would_overlap(world: World) -> None:
+    schedule("nightly", overlap="skip")(world)
+    world.clock.advance(300)
+    dispatch(world)
+    world.clock.advance(300)
+
+
+@scenario(dispatch, schedule("nightly", "0 0 * * 1"), gaps=True)
+def dispatch_and_change(world: World) -> None:
+    schedule("nightly", priority=5)(world)
+    world.clock.advance(300)
+
+
 # -- all of it -----------------------------------------------------------------------------------
 
 
@@ -880,4 +975,6 @@ TYPICAL = {  # one of each kind: what the default run goes through change by cha
     "register-a-worker",
     "inbox-new-child",
     "repair-after-a-worker-died",
+    "dispatch-three-schedules",
+    "dispatch-and-unschedule",
 }

@@ -50,13 +50,14 @@ def test_durability_adds_syncs_and_no_other_change(mount: Mount, scratch: Path) 
     for scenario in SCENARIOS:
         ground = Ground(scenario, scratch / scenario.name)
 
-        # A directory is touched when it was changed within the last twentieth of a second: whether
+        # A directory is touched when it was changed within the last twentieth of a second, and
+        # what was read of it is not remembered, for which the server is asked for its time: whether
         # that is so depends on how busy the machine is.
         kinds = [
             [
                 call.kind
                 for call in changes(ground, mount=mount, durability=durability)
-                if call.kind != "utime"
+                if call.kind != "utime" and "/tmp/clock." not in str(call.args[0])
             ]
             for durability in ("none", "full")
         ]

@@ -167,6 +167,10 @@ def sight(backend: Backend, *, gaps: bool = False) -> Sight:
         seen[f"status of {worker.id}"] = worker.status
         for told in backend.receive(worker.id):
             seen[f"command {told} to {worker.id}"] = True
+    schedules = sorted(backend.list_schedules(0, 100).rows, key=lambda item: item.id)
+    for place, schedule in enumerate(schedules):
+        shown = {**asdict(schedule), "last_job": number.get(schedule.last_job, schedule.last_job)}
+        seen[f"schedule {schedule.name}"] = {**shown, "id": place if gaps else schedule.id}
     for queue, control in backend.controls().items():
         seen[f"queue {queue}"] = asdict(control)
     for lock in backend.list_locks().rows:
@@ -267,7 +271,7 @@ def check(
     ran = drain(second, clock, gaps=scenario.gaps)
     wanted = [(plain(item.sight), item.runnable) for item in allowed]
     if fault.power_loss:
-        seen, wanted = _only_jobs(seen), [(_only_jobs(item), ids) for item, ids in wanted]
+        seen, wanted = _only_lasting(seen), [(_only_lasting(item), ids) for item, ids in wanted]
     in_parts = scenario.piecemeal or len(wanted) > 2
     (_agree_in_parts if in_parts else _agree)(seen, ran, wanted)
     assert second.enqueue("new") > max(fault.issued, default=0)
@@ -277,8 +281,9 @@ def check(
 Wanted = list[tuple[Sight, list[int]]]  # what may be seen, and what then can be run
 
 
-def _only_jobs(seen: Sight) -> Sight:
-    return {key: value for key, value in seen.items() if key.startswith(("job ", "queue "))}
+def _only_lasting(seen: Sight) -> Sight:
+    kinds = ("job ", "schedule ", "queue ")
+    return {key: value for key, value in seen.items() if key.startswith(kinds)}
 
 
 def _agree(seen: Sight, ran: list[int], wanted: Wanted) -> None:
@@ -292,8 +297,8 @@ def _agree(seen: Sight, ran: list[int], wanted: Wanted) -> None:
 
 
 def _agree_in_parts(seen: Sight, ran: list[int], wanted: Wanted) -> None:
-    """Each job for itself is as it is after some of the acts."""
-    keys = set(_only_jobs(seen)).union(*(_only_jobs(item) for item, _ in wanted))
+    """Each job, and each schedule, for itself is as it is after some of the acts."""
+    keys = set(_only_lasting(seen)).union(*(_only_lasting(item) for item, _ in wanted))
     wrong = {key for key in keys if all(seen.get(key) != w.get(key) for w, _ in wanted)}
     assert not wrong, _difference(wrong, seen, wanted)
     assert set(ran) <= set().union(*(ids for _, ids in wanted))

@@ -70,6 +70,22 @@ def fail_and_retry(crowd: Crowd) -> None:
     assert crowd.files.retry_job(claimed["id"], 0, queue="done")
 
 
+def hold_and_release(crowd: Crowd) -> None:
+    assert crowd.files.hold_job(crowd.waiting[-4])
+    assert crowd.files.unhold_job(crowd.waiting[-4])
+
+
+def claim_from_a_queue_with_a_limit(crowd: Crowd) -> None:
+    crowd.files.enqueue("foo", queue="limited")
+    crowd.files.set_queue("limited", limit=3)
+    claimed = claim(crowd.files, crowd.worker, queues=["limited"])
+    assert crowd.files.release_job(claimed["id"], 0)
+
+
+def edit(crowd: Crowd) -> None:
+    assert crowd.files.edit_job(crowd.files.enqueue("foo", queue="done"), 0, args=[2])
+
+
 OPERATIONS: dict[str, Callable[[Crowd], Any]] = {
     "enqueue": lambda crowd: crowd.files.enqueue("foo"),
     "enqueue later": lambda crowd: crowd.files.enqueue("foo", delay=100),
@@ -79,6 +95,10 @@ OPERATIONS: dict[str, Callable[[Crowd], Any]] = {
     "fail and retry": fail_and_retry,
     "look up one that waits": lambda crowd: look_up(crowd, crowd.waiting[-2]),
     "look up one that ended": lambda crowd: look_up(crowd, crowd.ended[1]),
+    "enqueue held": lambda crowd: crowd.files.enqueue("foo", hold=True),
+    "hold and release": hold_and_release,
+    "edit": edit,
+    "claim from a queue with a limit": claim_from_a_queue_with_a_limit,
     "note": lambda crowd: crowd.files.note(crowd.ended[2], {"k": 1}),
     "remove": lambda crowd: crowd.files.remove_job(crowd.waiting[-3]),
     "look up one that is missing": lambda crowd: crowd.files.list_jobs(ids=[10**9]),

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from spoolq.errors import QueueClosed
+from spoolq.errors import QueueClosed, SpoolUnavailable
 from spoolq.files.fs import Filesystem
 from spoolq.files.store import FileBackend
 from tests.support import FakeClock, claim, drain, info
@@ -197,6 +197,26 @@ def test_slots_that_are_damaged_are_told_by_what_runs(open_spool: OpenSpool, roo
     other = open_spool()
 
     assert other.dequeue(other.register_worker()) is None
+
+
+def test_an_outcome_stands_though_the_disk_refuses_to_free_its_slot(
+    open_spool: OpenSpool, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = open_spool()
+    files.set_queue("default", limit=1)
+    ids = files.enqueue_many(["foo"] * 2)
+    worker = files.register_worker()
+    claim(files, worker)
+
+    def refuse(*_: object) -> bool:
+        raise SpoolUnavailable("no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files._slots, "free", refuse)
+        assert files.finish_job(ids[0], 0)
+
+    clock.advance(1)
+    assert claim(files, worker)["id"] == ids[1]
 
 
 def test_a_slot_that_somebody_else_should_have_freed_is_free_within_a_second(

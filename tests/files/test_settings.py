@@ -27,6 +27,9 @@ def test_every_setting_can_be_set() -> None:
         max_log = 1000
         pass_env = ["LANG"]
         env = { GREETING = "hello" }
+        [schedules.nightly]
+        cron = "0 3 * * *"
+        task = "cleanup"
     """
     settings = parse_settings(text)
 
@@ -41,6 +44,7 @@ def test_every_setting_can_be_set() -> None:
         max_log=1000,
         pass_env=("LANG",),
         env={"GREETING": "hello"},
+        schedules={"nightly": {"cron": "0 3 * * *", "task": "cleanup"}},
     )
     assert all(field in text for field in Settings._fields)
 

@@ -41,6 +41,8 @@ EXPIRIES: Final = st.sampled_from([None, None, None, 0, -1, 5, 4000])
 NOTES: Final = st.dictionaries(st.sampled_from(["k", "l"]), st.none() | st.integers(0, 3))
 LOCKS: Final = st.sampled_from(["x", "", "a/b", "n" * 300])
 TIMES: Final = st.sampled_from([0.5, 1, 5, 15, 60, 121, 3600, 90_000, 172_801])
+CRONS: Final = st.sampled_from(["0 * * * *", "30 2 * * *", "15 */3 1 * 1", "0 9 * * 1-5"])
+SCHEDULES: Final = st.sampled_from(["s", "a/b", "n" * 300])
 RESULTS: Final = st.sampled_from([None, 0, "text", {"deep": [1, {}]}, "é" * 10])
 
 FILTERS: Final = st.fixed_dictionaries(
@@ -334,6 +336,35 @@ class SameAnswers(RuleBasedStateMachine):
     def list_some(self, offset: int, limit: int, filters: dict[str, Any]) -> None:
         self.ask("list_jobs", offset, limit, **filters)
 
+    # -- schedules -------------------------------------------------------------------------------
+
+    @rule(
+        name=SCHEDULES,
+        cron=CRONS,
+        tz=st.sampled_from(["UTC", "Europe/Berlin"]),
+        catch_up=st.sampled_from(["none", "latest", "all"]),
+        overlap=st.sampled_from(["allow", "skip"]),
+        jitter=st.sampled_from([0, 0, 90, 4000]),
+        queue=QUEUES,
+        priority=PRIORITIES,
+        expire=EXPIRIES,
+        notes=NOTES,
+    )
+    def schedule(self, name: str, cron: str, **options: Any) -> None:
+        self.ask("schedule", name, cron, "a", [name], **options)
+
+    @rule(name=SCHEDULES, what=st.sampled_from(["pause_schedule", "resume_schedule"]))
+    def pause_or_resume(self, name: str, what: str) -> None:
+        self.ask(what, name)
+
+    @rule(name=SCHEDULES)
+    def unschedule(self, name: str) -> None:
+        self.ask("unschedule", name)
+
+    @rule(target=jobs, interval=st.sampled_from([30.0, 4000.0]))
+    def dispatch(self, interval: float) -> Any:
+        return multiple(*(entry["job"] for entry in self.ask("dispatch_schedules", interval)))
+
     @invariant()
     def everything_looks_the_same(self) -> None:
         expected = _plain(self.memory.list_jobs(0, 1000))
@@ -341,6 +372,7 @@ class SameAnswers(RuleBasedStateMachine):
             assert _plain(process.list_jobs(0, 1000)) == expected
         self.ask("list_workers")
         self.ask("list_locks")
+        self.ask("list_schedules")
         self.ask("history")
         self.ask("controls")
         self._compare_stats()

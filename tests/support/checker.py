@@ -75,6 +75,11 @@ def check_no_leftovers(root: str) -> None:
     """Assert that a repair hours later has collected what dead processes had begun."""
     private = ("tmp", "settling", "trash")
     left = [f"{base}/{name}" for base in private for name in _list(f"{root}/{base}")]
+    for name in _list(f"{root}/schedules"):
+        files = sorted(_list(f"{root}/schedules/{name}"))
+        tag = files[0].partition(".")[2] if files else ""
+        if files != [f"at.{tag}", f"state.{tag}"]:
+            left.append(f"schedules/{name}: {files}")
     assert not left, f"nobody collects {left}"
 
 

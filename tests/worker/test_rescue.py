@@ -119,7 +119,8 @@ def test_a_worker_that_was_stopped_for_too_long_finds_its_job_taken_and_says_so(
     processes[0].process.send_signal(signal.SIGCONT)
 
     def refused() -> list[dict[str, Any]]:
-        found = [json.loads(path.read_text()) for path in (root / "incidents").glob("*.json")]
+        texts = [path.read_text() for path in (root / "incidents").glob("*.json")]
+        found = [json.loads(text) for text in texts if text.endswith("\n")]  # it is written whole
         return [one for one in found if one["incident"] == "outcome refused"]
 
     wait_for(refused)

@@ -299,6 +299,12 @@ def test_outcomes_that_are_ready_together_are_committed_together() -> None:
         def kill(self, signal: int) -> None:
             pass
 
+        def pause(self) -> bool:
+            return False
+
+        def resume(self) -> None:
+            pass
+
         def fileno(self) -> None:
             return None
 

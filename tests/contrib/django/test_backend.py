@@ -598,6 +598,14 @@ class TestExample:
         assert client.get(page).json() == {"status": "SUCCESSFUL", "attempts": 1}
         assert Order.objects.latest("pk").confirmed
 
+    def test_has_no_page_of_a_confirmation_that_is_not_there(
+        self, project: Project, probe: Any, backend: Any
+    ) -> None:
+        from django.test import Client
+
+        for id_ in ("999", probe.add.enqueue(1, 2).id):
+            assert Client().get(f"/confirmations/{id_}/").status_code == 404
+
 
 def test_a_forked_web_server_opens_the_spool_anew(probe: Any, backend: Any) -> None:
     mine = backend.spool

@@ -1,10 +1,15 @@
 """Two pages: one takes an order, one says how far it is."""
 
 from django.db import transaction
-from django.http import JsonResponse
+from django.http import Http404, JsonResponse
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
+
+try:
+    from django.tasks.exceptions import TaskException
+except ImportError:  # Django 5
+    from django_tasks.exceptions import TaskException
 
 from shop.models import Order
 from shop.tasks import confirm
@@ -23,5 +28,8 @@ def order(request):
 @require_GET
 def confirmation(request, result_id):  # noqa: ARG001  # Django's signature
     """How far the confirmation is."""
-    result = confirm.get_result(result_id)
+    try:
+        result = confirm.get_result(result_id)
+    except TaskException:
+        raise Http404 from None  # there is none, or it is one of another task
     return JsonResponse({"status": result.status, "attempts": result.attempts})
