@@ -76,6 +76,7 @@ _JOB: Final = (
     Option("queue", ("--group", "-g"), "NAME", hidden=True),
     Option("after", ("-a",), "ID…", kind="list", hidden=True),
     Option("label", ("-l",), "TEXT", hidden=True),
+    Option("hold", ("--stashed", "-s"), kind="flag", hidden=True),
     Option("priority", ("-o",), "N", kind="number", hidden=True),
     Option("parsable", ("--parsable", "--print-task-id"), kind="flag", hidden=True),
 )
