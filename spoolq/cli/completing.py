@@ -36,8 +36,8 @@ _FOR_VERB: Final[dict[str, tuple[str, ...]]] = {
     "result": ("finished",),
     "clean": ("finished", "failed"),
 }
-_VIEWS: Final = (*STATES, "ready", "delayed", "blocked")
-_KEYS: Final = ("state:", "queue:", "task:", "note:", "last", "all")
+_VIEWS: Final = (*STATES, "ready", "delayed", "blocked", "held")
+_KEYS: Final = ("state:", "queue:", "task:", "label:", "note:", "last", "all")
 
 
 def answer(words: Sequence[str]) -> int:
@@ -160,7 +160,11 @@ class Line:
             return [(f"{key}:{value}", about) for value, about in self._values(inner, "")]
         states: Any = _FOR_VERB.get(self._verb, STATES)
         found = viewer.newest(states, limit=MOST)
-        jobs = [(str(id_), _printable(f"{view} — {words}")) for id_, view, words in found]
+        jobs = [
+            (str(id_), _printable(f"{view} — {words}"))
+            for id_, view, words in found
+            if self._verb != "release" or view == "held"
+        ]
         return [*jobs, *((name, "") for name in (_KEYS if kind == "selectors" else ("last",)))]
 
 

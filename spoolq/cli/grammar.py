@@ -78,6 +78,7 @@ _JOB: Final = (
     Option("queue", ("--group", "-g"), "NAME", hidden=True),
     Option("after", ("-a",), "ID…", kind="list", hidden=True),
     Option("label", ("-l",), "TEXT", hidden=True),
+    Option("hold", ("--stashed", "-s"), kind="flag", hidden=True),
     Option("priority", ("-o",), "N", kind="number", hidden=True),
     Option("parsable", ("--parsable", "--print-task-id"), kind="flag", hidden=True),
 )
@@ -126,7 +127,7 @@ IMPORT: Final = Command(
 SELECTORS: Final = (
     "7 9-12 last all state:failed queue:gpu task:resize note:batch=7, or - for stdin."
 )
-_STATES: Final = "inactive, active, failed, finished, ready, delayed, blocked."
+_STATES: Final = "inactive, active, failed, finished, ready, delayed, blocked, held."
 
 _WHICH: Final = (
     Option("state", ("--state", "-S"), "STATE", _STATES, "list"),

@@ -59,13 +59,13 @@ def _walk(path: str, command: Any, context: Any) -> Iterator[tuple[str, Verb]]:
     # Typer has its own copy of Click since 0.26 and needs Click before: neither can be named here.
     below = getattr(command, "commands", {})
     shown = {name: each for name, each in below.items() if not each.hidden}
-    yield path, _verb(command, context, sorted(shown))
+    yield path, _verb(path, command, context, sorted(shown))
     for name, each in sorted(shown.items()):
         inner = each.context_class(each, info_name=name, parent=context)
         yield from _walk(f"{path} {name}".strip(), each, inner)
 
 
-def _verb(command: Any, context: Any, below: list[str]) -> Verb:
+def _verb(path: str, command: Any, context: Any, below: list[str]) -> Verb:
     arguments = [item for item in command.params if item.param_type_name == "argument"]
     options = [item for item in command.params if item.param_type_name == "option"]
     written = [str(item.metavar or item.name) for item in arguments]
@@ -73,7 +73,7 @@ def _verb(command: Any, context: Any, below: list[str]) -> Verb:
         command.help or "",
         " ".join(command.collect_usage_pieces(context)),
         [_flag(item) for item in options if not item.hidden],
-        [_kind(word) for text in written for word in text.split()],
+        [_kind(word, path) for text in written for word in text.split()],
         any(item.nargs == -1 for item in arguments),
         command.context_settings.get("allow_interspersed_args", True) and not below,
         below,
@@ -89,9 +89,11 @@ def _flag(option: Any) -> Flag:
     return Flag(names, metavar, option.help or "", by_flag or _kind(metavar))
 
 
-def _kind(word: str) -> str:
+def _kind(word: str, path: str = "") -> str:
     """What stands for a word in help as what it is: `selectors`, `choice:a|b`, `nothing`."""
     plain = word.strip("[]").rstrip("….")
+    if plain == "NAME" and path.startswith("queue "):
+        return "queues"
     if _CHOICES.fullmatch(plain):
         return f"choice:{plain}"
     return _BY_WORD.get(plain, NOTHING)

@@ -84,7 +84,7 @@ def _work(spool: Spool, status: dict[str, Any], terms: Terms, runner: str) -> No
     about = {
         "tasks": sorted(spool.tasks),
         "version": version("spoolq"),
-        "clock": round(SystemClock().wall() - spool.backend.now(), 3),
+        "clock": round(SystemClock().wall() - spool.backend.now(), 3) + 0.0,
     }
     spool.worker(**status, **about).run(terms, runner=runner)
 

@@ -164,7 +164,6 @@ def test_pueue_as_its_users_know_it(shell: Shell, tmp_path: Path) -> None:
 
 def test_every_verb_that_a_habit_needs_is_there() -> None:
     known = {path.split()[0] for path in verbs() if path}
-    later = {"hold", "release", "pause", "resume", "edit", "queue"}
     text = "".join((SCRIPTS / f"{habit}.sh").read_text() for habit in ("nq", "ts", "pueue"))
     used = {
         line.split("spoolq ", 1)[1].split()[0]
@@ -172,4 +171,4 @@ def test_every_verb_that_a_habit_needs_is_there() -> None:
         if "spoolq " in line and not line.lstrip().startswith(("#", "printf"))
     }
 
-    assert {verb for verb in used if verb.isalpha()} - known - later == set()
+    assert {verb for verb in used if verb.isalpha()} - known == set()

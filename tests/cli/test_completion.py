@@ -113,6 +113,8 @@ def test_an_id_is_shown_with_what_the_job_does(place: Shell) -> None:
         ("spoolq is f", ["finished", "failed"]),
         ("spoolq enqueue ", ["exec", "notify", "notify.job", "render"]),
         ("spoolq enqueue -q images n", ["notify", "notify.job"]),
+        ("spoolq queue pa", ["pause"]),
+        ("spoolq queue pause im", ["images"]),
         ("spoolq list -o js", ["json", "jsonl"]),
         ("spoolq list --no", ["--no-header"]),
         ("spoolq completions ", ["bash", "zsh", "fish"]),

@@ -23,7 +23,7 @@ ts() (
             -u) spoolq retry -p 1000 "${2:-last}" && exit ;;
             -S)
                 [ $# -gt 1 ] || {
-                    spoolq queue show default
+                    spoolq queue list
                     exit
                 }
                 spoolq queue set default --parallel "$2" && exit
