@@ -176,6 +176,17 @@ class Chain(Generic[T]):
                 self._fs.unlink(f"{directory}/{file}")
 
 
+def mend(fs: Filesystem, directory: str) -> None:
+    """Let the highest state count where none does, before anybody uses the chain after a boot.
+
+    A file system that keeps no order of names may lose `at` to power loss and keep a state.
+    """
+    listed = fs.list(directory)
+    states = [name[6:] for name in listed if name.startswith("state.") and _is_tag(name[6:])]
+    if states and not any(name.startswith("at.") for name in listed):
+        fs.mark(f"{directory}/at.{max(states, key=_parts)}")
+
+
 def _is_tag(text: str) -> bool:
     number, _, nonce = text.partition(".")
     return number.isascii() and number.isdigit() and len(number) < 19 and nonce.isalnum()

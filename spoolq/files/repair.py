@@ -14,17 +14,18 @@ from spoolq.errors import JobCorrupt
 from spoolq.files import names
 from spoolq.files.catalog import Catalog, Found
 from spoolq.files.census import Census, limits, oldest_end
+from spoolq.files.chain import mend
 from spoolq.files.families import Families
 from spoolq.files.fs import Denied, Filesystem
 from spoolq.files.layout import Layout
 from spoolq.files.locks import Locks
 from spoolq.files.places import FINISHED
 from spoolq.files.publish import Publisher
-from spoolq.files.queues import Queues
+from spoolq.files.queues import CONTROL, Queues
 from spoolq.files.registry import Entry, Registry
 from spoolq.files.schedules import Schedules
 from spoolq.files.settle import Settler
-from spoolq.files.slots import Slots
+from spoolq.files.slots import SLOTS, Slots
 from spoolq.files.tokens import Token, Tokens, stem
 from spoolq.files.unique_jobs import UniqueJobs
 from spoolq.model import FOREGROUND_QUEUE, STATES, STUCK, WORKER_GONE, State
@@ -105,10 +106,21 @@ class Repairer:
         dropped, and where changes of names survive in any order, an old file of a job may be back
         in its place beside the new one: the later revision is the job.
         """
+        if not self._fs.ordered:
+            self._mend_chains()
         self.complete_changes(now)
         self._let_outcomes_count(now)
         self._drop_half_written(now)
         return 0 if self._fs.ordered else self._drop_older_files()
+
+    def _mend_chains(self) -> None:
+        fs, layout = self._fs, self._layout
+        for above in (layout.locks, layout.limits):
+            for name in fs.list(above):
+                mend(fs, f"{above}/{name}")
+        for queue in fs.list(layout.inactive):
+            for kind in (CONTROL, SLOTS):
+                mend(fs, f"{layout.inactive}/{queue}/{kind}")
 
     def _let_outcomes_count(self, now: float) -> None:
         """Outcomes that stand alone in `settling/`: the latest readable one of a job counts,

@@ -20,6 +20,7 @@ from spoolq.files.fs import Filesystem
 from spoolq.files.layout import Layout
 from spoolq.transitions import Record
 
+SLOTS: Final = "slots"
 _AGAIN: Final = 1.0  # seconds between two looks for slots of jobs that have ended
 
 Jobs = tuple[int, ...]
@@ -120,7 +121,7 @@ class Slots:
             # RACE: annotated between look-up and reading
 
     def _directory(self, queue: str) -> str:
-        return f"{self._layout.inactive}/{queue}/slots"
+        return f"{self._layout.inactive}/{queue}/{SLOTS}"
 
 
 def _is_of(record: Record, queue: str) -> bool:

@@ -61,6 +61,7 @@ class UniqueJobs:
         key = key_of(record)
         held = self._uniques.holder(key, now)
         if held is not None and not replace:
+            self._keep(key)
             raise DuplicateJob(held.id, key.key)  # the common duplicate costs no id and no file
         self._publisher.check_space()
         body = records.encode_body(record)  # refuses before an id is taken
@@ -72,6 +73,7 @@ class UniqueJobs:
         there = self._uniques.take(key, mark, now, replace=replace)
         if there.id != id_:
             self._fs.unlink(path)  # RACE: somebody else has just got the key
+            self._keep(key)
             raise DuplicateJob(there.id, key.key)
         if not self._fs.ordered:
             # SYNC: the job shall not survive without its mark, nor the one come back that had the
@@ -84,6 +86,13 @@ class UniqueJobs:
         # may have claimed it already.
         self._fs.sync_directory(self._uniques.new)
         return id_
+
+    def _keep(self, key: Gate) -> None:
+        """The job that holds this key survives power loss after return: somebody is told of it,
+        and whoever stored it may have died before he had synced it."""
+        if not self._fs.ordered:
+            self._uniques.sync(key)
+        self._fs.sync_directory(self._uniques.new)
 
     def holder(self, key: str, now: float) -> Mark | None:
         """The mark of the job that holds this key."""

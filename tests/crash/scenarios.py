@@ -728,7 +728,7 @@ def limit_a_queue(world: World) -> None:
     world.worker()
 
 
-@scenario(dequeue(), dequeue(), finish, lasting=(False, False, True))
+@scenario(dequeue(), dequeue(), lasting=(False, False))
 def dequeue_from_a_queue_with_a_limit(world: World) -> None:
     say(limit=2)(world)
     enqueue(attempts=2)(world)
