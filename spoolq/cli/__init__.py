@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from spoolq.cli.exits import BY_SIGNAL, NO, USAGE, Refused, exit_code
 from spoolq.errors import SpoolError
@@ -22,12 +23,23 @@ MINIQ_USAGE: Final = "usage: miniq NAME [ARGS…]"
 
 def main() -> None:
     """The console script `spoolq`."""
-    sys.exit(guarded("spoolq", lambda: _spoolq(sys.argv[1:])))
+    _leave(guarded("spoolq", lambda: _spoolq(sys.argv[1:])))
 
 
 def miniq() -> None:
     """The console script `miniq NAME ARGS…`: enqueue NAME and print the id."""
-    sys.exit(guarded("miniq", lambda: _miniq(sys.argv[1:])))
+    _leave(guarded("miniq", lambda: _miniq(sys.argv[1:])))
+
+
+def _leave(code: int) -> None:
+    if code == BY_SIGNAL + 2:
+        # RACE: a Ctrl-C that comes into an import which executes text, as that of a namedtuple
+        # does, is remembered by Python though it was caught: it would kill itself on its way out.
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def guarded(name: str, command: Callable[[], int]) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +76,21 @@ def test_ctrl_c_stops_the_watching_and_not_the_job(shell: Shell) -> None:
     # With warnings on, Python may have a word about the import that Ctrl-C came into.
     assert said.endswith("spoolq: stopped watching; job 1 goes on: spoolq logs -f 1\n"), said
     assert shell.json("show", "1")["state"] == "inactive"
+
+
+def test_ctrl_c_in_an_import_that_executes_text_still_exits_with_130(tmp_path: Path) -> None:
+    # Python remembers a KeyboardInterrupt that leaves exec() of a text, and kills itself with
+    # SIGINT when it ends, whoever has caught it.
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import spoolq.cli as cli\n"
+        "def interrupted(words):\n"
+        "    exec('raise KeyboardInterrupt')\n"
+        "cli._spoolq = interrupted\n"
+        "cli.main()\n"
+    )
+
+    assert subprocess.run([sys.executable, str(program)], check=False).returncode == 130
 
 
 def _status(pid: int) -> bytes:

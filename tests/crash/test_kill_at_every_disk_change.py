@@ -19,14 +19,18 @@ from tests.crash.trial import Fault, Ground, verify
 from tests.support.faults import Kill, Mount, When
 
 every_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda item: item.name)
-# The others are among those of the slow test below.
-every_typical = pytest.mark.parametrize(
-    "scenario", [item for item in SCENARIOS if item.name in TYPICAL], ids=lambda item: item.name
+# The default run has one scenario of each kind, CI has them all.
+each_scenario = pytest.mark.parametrize(
+    "scenario",
+    [
+        pytest.param(item, id=item.name, marks=() if item.name in TYPICAL else pytest.mark.slow)
+        for item in SCENARIOS
+    ],
 )
 every_mount = pytest.mark.parametrize("mount", ["ext4", "nfs"])
 
 
-@every_typical
+@each_scenario
 def test_killed_before_any_change_it_has_happened_or_it_has_not(
     scenario: Scenario, scratch: Path, count: Count
 ) -> None:
@@ -35,6 +39,7 @@ def test_killed_before_any_change_it_has_happened_or_it_has_not(
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @every_mount
 @every_scenario
 def test_killed_before_or_after_any_change_on_any_file_system(
