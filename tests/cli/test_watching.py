@@ -79,8 +79,8 @@ def test_ctrl_c_stops_the_watching_and_not_the_job(shell: Shell) -> None:
 
 
 def test_ctrl_c_in_an_import_that_executes_text_still_exits_with_130(tmp_path: Path) -> None:
-    # Python remembers a KeyboardInterrupt that leaves exec() of a text, and kills itself with
-    # SIGINT when it ends, whoever has caught it.
+    # Python remembers a KeyboardInterrupt that leaves exec() of a text, and one that was started
+    # with -m kills itself with SIGINT when it ends, whoever has caught it.
     program = tmp_path / "program.py"
     program.write_text(
         "import spoolq.cli as cli\n"
@@ -90,7 +90,9 @@ def test_ctrl_c_in_an_import_that_executes_text_still_exits_with_130(tmp_path: P
         "cli.main()\n"
     )
 
-    assert subprocess.run([sys.executable, str(program)], check=False).returncode == 130
+    ran = subprocess.run([sys.executable, "-m", "program"], cwd=tmp_path, check=False)
+
+    assert ran.returncode == 130
 
 
 def _status(pid: int) -> bytes:
