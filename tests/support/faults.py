@@ -89,7 +89,12 @@ class Plan:
         target = call.args[1]
         if os.path.isdir(target):
             return [f"{base}/{name}" for base, _, files in os.walk(target) for name in files]
-        return [target] if os.path.getsize(target) else []
+        try:
+            return [target] if os.path.getsize(target) else []
+        except FileNotFoundError:
+            # RACE: somebody has moved it on. The call went well all the same: this error, passed
+            # on, would be a lost reply that nobody planned.
+            return []
 
 
 _boots = itertools.count(1)
