@@ -431,7 +431,9 @@ class Server:
         marks, self._sweeps = self._sweeps, set()
         first, last = min(marks), max(marks)
         kill_found(lambda: [pid for pid, mark in find_marks(first, last) if mark in marks])
-        _tell(self._control, ["swept", [mark for mark in marks if mark < self._block[0]]])
+        programs = [mark for mark in marks if mark <= self._marks.programs_last]
+        if programs:  # nobody asks for those of children
+            _tell(self._control, ["swept", programs])
 
 
 def _end(group: Cgroup | None) -> None:
