@@ -74,7 +74,7 @@ class Registry:
         """Register a worker, or send its heartbeat; its id [194-200]."""
         entry = self._renew(worker_id, now) if worker_id is not None else None
         if entry is None:
-            entry = self._enter(worker_id, now)
+            entry = self._enter(worker_id, now, status)
         self._mine[entry.id] = entry
         if status is not None:
             self._publish_status(entry.worker, status)
@@ -95,13 +95,15 @@ class Registry:
             entry = self.entry(worker_id)
         return None
 
-    def _enter(self, worker_id: int | None, now: float) -> Entry:
+    def _enter(self, worker_id: int | None, now: float, status: Mapping[str, JSON] | None) -> Entry:
         id_ = self._counter.take() if worker_id is None else worker_id
         worker = f"{id_}-{os.urandom(16).hex()}"
         entry = Entry(worker, id_, 0, now, "")
         entry = entry._replace(name=_entry_name(entry))
         staged = f"{self._layout.tmp}/worker.{worker}"
         about = {**this_process(), "started": now}
+        if status is not None:  # nobody ever sees a worker that does not say what it serves
+            about["status"] = dict(status)
         if self._beacon is not None:
             about["beacon"] = self._beacon.sign()
         self._fs.create(staged, json.dumps(about).encode())
@@ -187,7 +189,7 @@ class Registry:
             pid=_whole(about.get("pid")),
             started=_seconds(about.get("started")),
             notified=entry.notified,
-            status=self._status(entry.worker),
+            status=self._status(entry.worker, about),
             jobs=sorted(item.name.id for item in self._catalog.of_worker(entry.worker)),
         )
 
@@ -203,9 +205,14 @@ class Registry:
             entry = fresh
         return None
 
-    def _status(self, worker: str) -> dict[str, JSON]:
-        found = self._status_files(worker)
-        return (self._read(f"{self._layout.workers}/{found[-1][1]}") or {}) if found else {}
+    def _status(self, worker: str, about: Mapping[str, Any]) -> dict[str, JSON]:
+        """What a worker says of itself now, or said when it registered."""
+        for _, name in reversed(self._status_files(worker)):
+            said = self._read(f"{self._layout.workers}/{name}")
+            if said is not None:
+                return said
+        first = about.get("status")
+        return dict(first) if isinstance(first, dict) else {}
 
     def _status_files(self, worker: str) -> list[tuple[int, str]]:
         """What a worker said of itself, the newest last."""

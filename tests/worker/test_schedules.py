@@ -19,17 +19,18 @@ BURST = Terms(burst=True)
 
 
 def overdue(spool: Spool, name: str, task: str, **options: Any) -> None:
-    """A schedule that was stored an hour ago."""
-    before = FakeClock(spool.backend.now() - 3600)
+    """A schedule of once an hour, which was due half an hour ago and is again in as long."""
+    now = spool.backend.now()
+    before, at = FakeClock(now - 3600), int((now - 1800) % 3600 // 60)
     backend = spool.backend
     if isinstance(backend, FileBackend):
         FileBackend(backend.root, clock=before, durability="none").schedule(
-            name, "* * * * *", task, **options
+            name, f"{at} * * * *", task, **options
         )
         return
     assert isinstance(backend, MemoryBackend)
     backend._clock, clock = before, backend._clock
-    backend.schedule(name, "* * * * *", task, **options)
+    backend.schedule(name, f"{at} * * * *", task, **options)
     backend._clock = clock
 
 
