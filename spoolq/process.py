@@ -50,7 +50,8 @@ def process(
     worker = spool.worker(jobs=jobs, spare=0, queues=list(queues), dispatch_interval=60)
     terms = Terms(burst=True, max_jobs=limit, grace=0, release=False, patient=False)
     engine = worker.engine(terms, clock=clock, catch=(signals.SIGINT, signals.SIGTERM))
-    engine.run()
+    with worker.started():
+        engine.run()
     if engine.trouble is not None:
         raise engine.trouble
     return Processed(engine.crew.performed, engine.crew.failed, engine.ended_by)

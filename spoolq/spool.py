@@ -547,11 +547,13 @@ class Spool(Emitter):
 
     @contextmanager
     def _registered(self) -> Iterator[Worker]:
-        worker = self.worker().register()
-        try:
-            yield worker
-        finally:
-            worker.unregister()
+        worker = self.worker()
+        with worker.started():
+            worker.register()
+            try:
+                yield worker
+            finally:
+                worker.unregister()
 
     # -- workers ---------------------------------------------------------------------------------
 

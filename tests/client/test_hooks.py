@@ -12,6 +12,7 @@ import pytest
 from spoolq import Job, Middleware, Spool, Worker
 from spoolq.loop.plan import Terms
 from spoolq.middleware import Call
+from spoolq.process import process
 from tests.support import info as info_of
 
 
@@ -155,6 +156,29 @@ def test_a_worker_calls_the_hooks_of_its_program_before_and_after(tmp_path: Path
 
     assert job.result(0) == "loaded"
     assert told == ["startup", "shutdown"]
+
+
+WAYS: dict[str, Callable[[Spool], object]] = {
+    "run": lambda spool: spool.worker().run(Terms(burst=True)),
+    "process": process,
+    "perform_jobs": lambda spool: spool.perform_jobs(),
+    "perform_jobs_in_foreground": lambda spool: spool.perform_jobs_in_foreground(),
+    "foreground": lambda spool: spool.foreground(1),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_whichever_way_jobs_are_performed_the_hooks_are_called(tmp_path: Path, way: str) -> None:
+    spool = Spool(tmp_path / "spool", durability="none")
+    told: list[object] = []
+    spool.on_startup(lambda worker: told.append("startup"))
+    spool.on_shutdown(lambda worker: told.append("shutdown"))
+    spool.add_task("ask", lambda: len(told))
+    job = spool.enqueue("ask")
+
+    WAYS[way](spool)
+
+    assert (job.result(0), told) == (1, ["startup", "shutdown"])
 
 
 def test_every_log_record_of_a_running_job_says_which_job(
