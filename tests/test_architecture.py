@@ -28,6 +28,7 @@ FLOORS: Final = (
         "spoolq.errors",
         "spoolq.bell",
         "spoolq.liveness",
+        "spoolq.version",
         "spoolq.root",
         "spoolq.states",
         "spoolq.tuples",

@@ -13,13 +13,13 @@ import typer
 
 from spoolq.cli.context import Opened
 from spoolq.cli.exits import USAGE
+from spoolq.version import VERSION
 
 # Which module registers which verbs: a command imports its own and no other, for half of what a
 # short command costs is imports. For help, and for a verb that nobody knows, there are all.
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
-    "tabled": ("add", "enqueue", "import", "list", "ls", "count", "is"),
-    "performing": ("process", "repair"),
-    "working": ("worker",),
+    "tabled": ("add", "enqueue", "import", "list", "ls", "count", "is", "process", "worker"),
+    "repairing": ("repair",),
     "showing": ("show", "info", "why"),
     "looking": ("logs", "result"),
     "waiting": ("wait",),
@@ -39,8 +39,8 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
 }
 _LONG: Final = frozenset(
     {
-        "editing", "pausing", "performing", "working", "waiting", "looking", "locking", "tabled",
-        "minion", "streaming",
+        "editing", "pausing", "repairing", "waiting", "looking", "locking", "tabled", "minion",
+        "streaming",
     }
 )  # fmt: skip
 _WITH_VALUE: Final = ("--root", "--durability", "--color")
@@ -97,9 +97,7 @@ def _verb(words: Sequence[str]) -> str | None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version  # 19 ms, for this option only
-
-        print(version("spoolq"))
+        print(VERSION)
         raise typer.Exit
 
 

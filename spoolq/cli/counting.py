@@ -18,6 +18,7 @@ from spoolq.cli.tables import Column, table
 from spoolq.files.fs import mounted
 from spoolq.lookup import workers as all_workers
 from spoolq.model import JSON, JobInfo, WorkerInfo
+from spoolq.version import VERSION
 from spoolq.why import age, live_workers, serves, slots
 
 RECENT: Final = 500  # jobs whose ends are looked at for a rate
@@ -188,10 +189,8 @@ def percentile(numbers: list[float], percent: int) -> float:
 
 
 def _shown(spool: Opened, overview: Overview) -> list[str]:
-    from importlib.metadata import version  # 19 ms, for this command only
-
     disk = " ".join(mounted(spool.directory)) or "unknown disk"
-    lines = [f"{escape(spool.directory)}  {escape(disk)}  format 1  spoolq {version('spoolq')}"]
+    lines = [f"{escape(spool.directory)}  {escape(disk)}  format 1  spoolq {VERSION}"]
     if overview.queues:
         lines += overview.table(terminal_width())
     lines += ["", *_summary(overview), *_attention(spool.backend)]

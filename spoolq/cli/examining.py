@@ -14,6 +14,7 @@ from spoolq.cli.colours import paint
 from spoolq.cli.context import opened
 from spoolq.cli.exits import NO, UNUSABLE, Refused
 from spoolq.cli.output import escape, many, print_json
+from spoolq.version import VERSION
 
 _SIGNS: Final = {"ok": "✓", "warning": "!", "problem": "✗"}
 
@@ -65,4 +66,4 @@ def doctor(
 def _versions() -> str:
     from importlib.metadata import version
 
-    return "  ".join(f"{name} {version(name)}" for name in ("spoolq", "typer"))
+    return f"spoolq {VERSION}  typer {version('typer')}"

@@ -160,6 +160,79 @@ COUNT: Final = Command(
     "count", "SEL…", "Print how many jobs there are.", (*_WHICH, _JSON), SELECTORS, mixed=True
 )
 
+_QUEUES: Final = Option("queues", ("--queue", "-q"), "NAME", "Repeatable.", "list")
+
+PROCESS: Final = Command(
+    "process",
+    "",
+    "Perform everything that is due, then exit. Quiet; any number may run at once.",
+    (
+        Option("jobs", ("--jobs", "-j"), "N", "How many at once. [1]", "number"),
+        _QUEUES,
+        Option("limit", ("--limit",), "N", "Start no more than this many.", "number"),
+        Option("fail", ("--fail",), help="Exit 1 if a job failed.", kind="flag"),
+        _JSON,
+    ),
+)
+
+WORKER: Final = Command(
+    "worker",
+    "",
+    "Perform jobs until told to end: INT and TERM let what runs end, a second INT does not.\n\n"
+    "HUP reads the settings again, USR1 writes what it does to the log.",
+    (
+        Option("app", ("--app",), "MODULE:SPOOL", "The program with the Python tasks."),
+        Option("jobs", ("--jobs", "-j"), "N", "How many at once. [4]", "number"),
+        _QUEUES,
+        Option("spare", ("--spare", "-s"), "N", "More at once, of high priority. [1]", "number"),
+        Option(
+            "spare_min_priority",
+            ("--spare-min-priority", "-S"),
+            "N",
+            "What high priority is. [1]",
+            "number",
+        ),
+        Option("limits", ("--limit", "-L"), "TASK=N", "No more of this task. Repeatable.", "list"),
+        Option("pool", ("--pool",), help="The same as --runner pool.", kind="flag"),
+        Option("runner", ("--runner",), "NAME", "For Python tasks: fork, pool, aio. [fork]"),
+        Option("burst", ("--burst",), help="End when nothing is left.", kind="flag"),
+        Option("idle_exit", ("--idle-exit",), _DURATION, "End after idling so long."),
+        Option("max_jobs", ("--max-jobs",), "N", "End after so many.", "number"),
+        Option(
+            "grace",
+            ("--grace",),
+            _DURATION,
+            "How long jobs may go on after INT or TERM; then they are given back. [30 s]",
+        ),
+        Option(
+            "command_interval", ("--command-interval", "-C"), _DURATION, "Between commands. [0.5 s]"
+        ),
+        Option(
+            "dequeue_timeout",
+            ("--dequeue-timeout", "-D"),
+            _DURATION,
+            "Longest wait for a job. [5 s]",
+        ),
+        Option(
+            "dispatch_interval", ("--dispatch-interval",), _DURATION, "Between schedules. [30 s]"
+        ),
+        Option(
+            "heartbeat_interval", ("--heartbeat-interval", "-I"), _DURATION, "Between beats. [10 s]"
+        ),
+        Option(
+            "repair_interval", ("--repair-interval", "-R"), _DURATION, "Between repairs. [21600 s]"
+        ),
+        Option(
+            "reload",
+            ("--reload",),
+            help="Start anew when a file of the program changes.",
+            kind="flag",
+        ),
+        Option("log_format", ("--log-format",), "text|json|journal"),
+        Option("log_level", ("--log-level",), "debug|info|warning|error", "[info]"),
+    ),
+)
+
 IS: Final = Command(
     "is",
     "STATE SEL…",

@@ -1,4 +1,4 @@
-"""The commands that loops start: straight from the words to the work, past Typer."""
+"""The commands that loops and timers start: straight from the words to the work, past Typer."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ COMMANDS: Final[dict[str, tuple[grammar.Command, str, str]]] = {
     "ls": (grammar.LIST, "listing", "list_jobs"),
     "count": (grammar.COUNT, "asking", "count"),
     "is": (grammar.IS, "asking", "is_state"),
+    "process": (grammar.PROCESS, "performing", "process"),
+    "worker": (grammar.WORKER, "working", "worker"),
 }
 COMPLETE: Final = "__complete"  # what completion scripts ask
 # What a short command makes it keeps to its end: looking for rubbish is a tenth of it.
@@ -40,7 +42,7 @@ def run(words: Sequence[str]) -> int | None:
     chosen, (verb, *rest) = before
     command = COMMANDS[verb][0]
     parsed = grammar.parse(command.options, rest, os.environ, mixed=command.mixed)
-    if parsed is None:
+    if parsed is None or (parsed[1] and not command.words):
         return None
     if chosen.get("debug"):
         os.environ["SPOOLQ_DEBUG"] = "1"

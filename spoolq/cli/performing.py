@@ -1,50 +1,28 @@
-"""Getting work done: `process` and `repair`."""
+"""Getting done what is due: `process`, the command of cron lines and timers."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from spoolq.cli import options
-from spoolq.cli.context import opened
 from spoolq.cli.exits import BY_SIGNAL, NO
 from spoolq.cli.output import print_json
+from spoolq.cli.values import at_least
 from spoolq.process import process as process_spool
 
-
-def add_to(app: typer.Typer) -> None:
-    """Register these commands."""
-    app.command()(process)
-    app.command()(repair)
+if TYPE_CHECKING:
+    from spoolq.cli.context import Opened
 
 
-def process(
-    context: typer.Context,
-    *,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="How many at once.")] = 1,
-    queue: options.Queues = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=0, help="Start no more than this many.")
-    ] = None,
-    fail: Annotated[bool, typer.Option("--fail", help="Exit 1 if a job failed.")] = False,
-    as_json: options.AsJson = False,
-) -> None:
-    """Perform everything that is due, then exit. Quiet; any number may run at once."""
+def process(opened: Opened, values: dict[str, Any], _: list[str]) -> int:
+    """`spoolq process`: the exit code."""
     done = process_spool(
-        opened(context).spool, jobs=jobs, queues=queue or ("default",), limit=limit
+        opened.spool,
+        jobs=at_least(1, values, "jobs", "--jobs") or 1,
+        queues=values.get("queues") or ("default",),
+        limit=at_least(0, values, "limit", "--limit"),
     )
-    if as_json:
+    if values.get("as_json"):
         print_json({"performed": done.performed, "failed": done.failed})
     if done.signal is not None:
-        raise typer.Exit(BY_SIGNAL + done.signal)
-    if fail and done.failed:
-        raise typer.Exit(NO)
-
-
-def repair(context: typer.Context, as_json: options.AsJson = False) -> None:
-    """Put right what time and crashes have left."""
-    spool = opened(context).spool
-    spool.repair()
-    if as_json:
-        print_json(spool.stats())
+        return BY_SIGNAL + done.signal
+    return NO if values.get("fail") and done.failed else 0

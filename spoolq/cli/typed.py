@@ -31,7 +31,7 @@ def add_command(app: typer.Typer, command: Command, run: Run, *, alias: str | No
     """
     names = _unique(command.options)
 
-    def call(context: typer.Context, words: list[str] | None, **given: Any) -> None:
+    def call(context: typer.Context, words: list[str] | None = None, **given: Any) -> None:
         values: dict[str, Any] = {}
         for name, option in zip(names, command.options, strict=True):
             value = given[name]
@@ -49,10 +49,9 @@ def add_command(app: typer.Typer, command: Command, run: Run, *, alias: str | No
     about: dict[str, Any] = {"metavar": command.words, "show_default": False}
     about["help"] = command.words_help or None
     words = Annotated[list[str] | None, typer.Argument(**about)]
-    parameters = [
-        inspect.Parameter("context", plain, annotation=typer.Context),
-        inspect.Parameter("words", plain, default=None, annotation=words),
-    ]
+    parameters = [inspect.Parameter("context", plain, annotation=typer.Context)]
+    if command.words:
+        parameters.append(inspect.Parameter("words", plain, default=None, annotation=words))
     for name, option in zip(names, command.options, strict=True):
         default = False if option.kind == "flag" else None
         parameters.append(

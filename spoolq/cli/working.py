@@ -4,78 +4,69 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.metadata import version
-from typing import Any, Final
-
-import typer
+from typing import TYPE_CHECKING, Any, Final
 
 from spoolq import journal
-from spoolq.cli import options
-from spoolq.cli import worker_options as given
 from spoolq.cli.apps import spool_of
-from spoolq.cli.context import opened
 from spoolq.cli.exits import USAGE, Refused
+from spoolq.cli.values import at_least, seconds
 from spoolq.clock import SystemClock
 from spoolq.loop.plan import Terms, count
-from spoolq.spool import Spool
+from spoolq.version import VERSION
 
-GRACE: Final = "30s"  # what containers are given too before they are killed
+if TYPE_CHECKING:
+    from spoolq.cli.context import Opened
+    from spoolq.spool import Spool
+
+GRACE: Final = 30.0  # seconds: what containers are given too before they are killed
 RELOAD_GRACE: Final = "2s"
 
+_INTERVALS: Final = (
+    "command_interval",
+    "dequeue_timeout",
+    "dispatch_interval",
+    "heartbeat_interval",
+    "repair_interval",
+)
 
-def add_to(app: typer.Typer) -> None:
-    """Register these commands."""
-    app.command()(worker)
 
-
-def worker(
-    context: typer.Context,
-    *,
-    app: given.App = None,
-    jobs: given.Jobs = 4,
-    queue: options.Queues = None,
-    spare: given.Spare = 1,
-    spare_min_priority: given.SpareMinPriority = 1,
-    limit: given.Limits = None,
-    pool: given.Pool = False,
-    runner: given.Runner = None,
-    burst: given.Burst = False,
-    idle_exit: given.IdleExit = None,
-    max_jobs: given.MaxJobs = None,
-    grace: given.Grace = GRACE,  # type: ignore[assignment]  # the parser turns it
-    command_interval: given.CommandInterval = None,
-    dequeue_timeout: given.DequeueTimeout = None,
-    dispatch_interval: given.DispatchInterval = None,
-    heartbeat_interval: given.HeartbeatInterval = None,
-    repair_interval: given.RepairInterval = None,
-    reload: given.Reload = False,
-    log_format: given.LogFormat = None,
-    log_level: given.LogLevel = "info",
-) -> None:
-    """Perform jobs until told to end: INT and TERM let what runs end, a second INT does not.
-
-    HUP reads the settings again, USR1 writes what it does to the log.
-    """
-    status: dict[str, Any] = {
-        "jobs": jobs,
-        "limits": dict(_limit(text) for text in limit or ()),
-        "queues": queue or ["default"],
-        "spare": spare,
-        "spare_min_priority": spare_min_priority,
-    }
-    status |= _those_given(
-        command_interval=command_interval,
-        dequeue_timeout=dequeue_timeout,
-        dispatch_interval=dispatch_interval,
-        heartbeat_interval=heartbeat_interval,
-        repair_interval=repair_interval,
+def worker(opened: Opened, values: dict[str, Any], _: list[str]) -> int:
+    """`spoolq worker`: the exit code."""
+    given = dict(values)
+    status = _status(given)
+    grace = seconds(given, "grace", "--grace")
+    terms = Terms(
+        burst=bool(given.get("burst")),
+        idle_exit=seconds(given, "idle_exit", "--idle-exit"),
+        max_jobs=at_least(1, given, "max_jobs", "--max-jobs"),
+        grace=GRACE if grace is None else grace,
     )
-    terms = Terms(burst=burst, idle_exit=idle_exit, max_jobs=max_jobs, grace=grace)
-    chosen = _runner(runner, pool=pool)
-    _set_up_log(log_format, log_level)
-    if reload:
-        raise typer.Exit(_supervise())
-    _work(spool_of(opened(context), app), status, terms, chosen)
+    runner = _runner(given.get("runner"), pool=bool(given.get("pool")))
+    _set_up_log(given.get("log_format"), given.get("log_level", "info"))
+    if given.get("reload"):
+        return _supervise()
+    _work(spool_of(opened, given.get("app")), status, terms, runner)
+    return 0
+
+
+def _status(given: dict[str, Any]) -> dict[str, Any]:
+    """What was said of the worker; of what was not, the worker has defaults but for these."""
+    status: dict[str, Any] = {
+        "jobs": 4,
+        "spare": 1,
+        "spare_min_priority": given.get("spare_min_priority", 1),
+        "limits": dict(_limit(text) for text in given.get("limits", ())),
+        "queues": given.get("queues") or ["default"],
+    }
+    for name in ("jobs", "spare"):
+        number = at_least(0, given, name, f"--{name}")
+        if number is not None:
+            status[name] = number
+    for name in _INTERVALS:
+        interval = seconds(given, name, f"--{name.replace('_', '-')}")
+        if interval is not None:
+            status[name] = interval
+    return status
 
 
 def _work(spool: Spool, status: dict[str, Any], terms: Terms, runner: str) -> None:
@@ -83,15 +74,10 @@ def _work(spool: Spool, status: dict[str, Any], terms: Terms, runner: str) -> No
     # `tasks` is for who asks why a job does not run; executables everybody sees in jobs/.
     about = {
         "tasks": sorted(spool.tasks),
-        "version": version("spoolq"),
+        "version": VERSION,
         "clock": round(SystemClock().wall() - spool.backend.now(), 3) + 0.0,
     }
     spool.worker(**status, **about).run(terms, runner=runner)
-
-
-def _those_given(**values: float | None) -> dict[str, float]:
-    """Those that are not None: for the others the worker has defaults."""
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _limit(text: str) -> tuple[str, int]:
@@ -126,7 +112,7 @@ def _supervise() -> int:
 
 
 def _banner(spool: Spool, status: dict[str, Any]) -> str:
-    said = f"spoolq {version('spoolq')} on {spool.root}: {status['jobs']} jobs at once"
+    said = f"spoolq {VERSION} on {spool.root}: {status['jobs']} jobs at once"
     if status["spare"]:
         said += f", {status['spare']} more of priority {status['spare_min_priority']} and up"
     tasks = len(spool.tasks)

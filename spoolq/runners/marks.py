@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import resource
-import secrets
 import signal
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -36,7 +35,7 @@ class Marks:
     """
 
     def __init__(self) -> None:
-        self.first: Final = (secrets.randbits(30) + 1) * _RUNS
+        self.first: Final = ((int.from_bytes(os.urandom(4)) >> 2) + 1) * _RUNS
         self.last: Final = self.first + _RUNS - 1
         self.programs_last: Final = self.first + _RUNS // 2 - 1
         self._next = self.first

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import signal as signals
 import stat
@@ -89,7 +88,7 @@ class Scratch:
 
 def _paths(name: str) -> tuple[str, str]:
     place = f"{tempfile.gettempdir()}/spoolq-{name}-"
-    return place + secrets.token_hex(8), f"{place}{secrets.token_hex(8)}.result"
+    return place + os.urandom(8).hex(), f"{place}{os.urandom(8).hex()}.result"
 
 
 class ProgramRun:

@@ -14,13 +14,26 @@ import typer
 from spoolq.cli import grammar
 from spoolq.cli.app import GROUPS, make_app
 from spoolq.cli.context import Opened
-from spoolq.cli.grammar import ADD, COUNT, ENQUEUE, IMPORT, IS, LIST, Command, Option
+from spoolq.cli.grammar import (
+    ADD,
+    COUNT,
+    ENQUEUE,
+    IMPORT,
+    IS,
+    LIST,
+    PROCESS,
+    WORKER,
+    Command,
+    Option,
+)
 from spoolq.cli.typed import add_command
 from spoolq.files.store import FileBackend
+from spoolq.loop.plan import DEFAULTS
 from tests.cli.conftest import Shell
 from tests.support.jobs import claim
 
-COMMANDS: Final = (ADD, ENQUEUE, IMPORT, LIST, COUNT, IS)
+WORDY: Final = (ADD, ENQUEUE, IMPORT, LIST, COUNT, IS)
+COMMANDS: Final = (*WORDY, PROCESS, WORKER)
 _VALUES: Final = {"text": "5m", "number": "-3", "list": "1,2"}
 
 # What a process may load to put one job in. Each name here is paid for by every turn of a loop.
@@ -96,7 +109,13 @@ def spellings(option: Option) -> Iterator[list[str]]:
 LINES: Final = (
     [
         (command, [*words, "make", "-j4", "--json", "--", "-x"])
-        for command in COMMANDS
+        for command in WORDY
+        for option in command.options
+        for words in spellings(option)
+    ]
+    + [
+        (command, words)
+        for command in (PROCESS, WORKER)
         for option in command.options
         for words in spellings(option)
     ]
@@ -184,6 +203,15 @@ def test_no_two_options_of_a_command_share_a_flag() -> None:
     for command in COMMANDS:
         flags = [flag for option in command.options for flag in option.flags]
         assert len(flags) == len(set(flags))
+
+
+@pytest.mark.parametrize("name", [o.name for o in WORKER.options if o.name in DEFAULTS])
+def test_the_help_of_a_worker_tells_the_defaults_that_it_has(name: str) -> None:
+    default = DEFAULTS[name]
+    [text] = [option.help for option in WORKER.options if option.name == name]
+
+    if isinstance(default, int | float):
+        assert text.endswith((f"[{default:g}]", f"[{default:g} s]"))
 
 
 @pytest.mark.parametrize(

@@ -26,17 +26,18 @@ class Watch(Plan):
 
 def test_a_worker_is_never_seen_without_what_it_serves(tmp_path: Path) -> None:
     """A server started a worker and found it listed, but not its queues: they came later."""
-    other = FileBackend(tmp_path)
+    other = FileBackend(str(tmp_path))
     seen: list[object] = []
 
     def look() -> None:
         seen.extend(worker.status for worker in other.list_workers().rows)
 
-    backend = FileBackend(tmp_path, filesystem=watched(Watch(look)))
+    backend = FileBackend(str(tmp_path), filesystem=watched(Watch(look)))
     worker = backend.register_worker(status={"queues": ["mail"]})
     backend.register_worker(worker, status={"queues": []})
 
-    first, last = {"queues": ["mail"]}, {"queues": []}
+    first: object = {"queues": ["mail"]}
+    last: object = {"queues": []}
     changed = seen.index(last)
     assert seen == [first] * changed + [last] * (len(seen) - changed)
     assert changed > 3

@@ -293,7 +293,7 @@ def test_a_beacon_tells_across_pid_namespaces(
     assert not here.rescue()
 
     assert there._registry._beacon is not None
-    there._registry._beacon._lock.release(force=True)  # what the system does when it dies
+    there._registry._beacon.put_out()  # what the system does when it dies
 
     assert here.rescue()
 
@@ -303,7 +303,7 @@ def test_a_beacon_that_is_not_the_very_file_proves_nothing(private: Path, change
     beacon = Beacon.light("x")
     assert beacon is not None
     sign = beacon.sign()
-    beacon._lock.release(force=True)
+    beacon.put_out()
     assert is_dark(sign)
     path = Path(sign["path"])
     if change == "other file":
@@ -324,7 +324,7 @@ def test_who_lights_a_beacon_clears_away_those_of_the_dead(private: Path) -> Non
     dead = Beacon.light("dead")
     living = Beacon.light("living")
     assert dead is not None
-    dead._lock.release(force=True)
+    dead.put_out()
     (private / "foreign").touch()
 
     newest = Beacon.light("newest")
