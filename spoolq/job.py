@@ -12,7 +12,7 @@ import os
 import signal as signals
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from copy import deepcopy
@@ -97,11 +97,14 @@ class Job(Emitter, Generic[R]):
         "_resolved",
         "_told_at",
         "args",
+        "attempts",
         "backend",
         "concluded",
         "duplicate",
         "id",
         "kwargs",
+        "label",
+        "parent_ids",
         "queue",
         "retries",
         "task",
@@ -130,6 +133,9 @@ class Job(Emitter, Generic[R]):
         holder: Holder | None = None,
         queue: str = "default",
         timeout: float | None = None,
+        attempts: int = 1,
+        parents: Sequence[int] = (),
+        label: str | None = None,
     ) -> None:
         """Made by Spool and Worker, not by programs."""
         self._callbacks = None  # what Emitter.__init__ does
@@ -147,6 +153,9 @@ class Job(Emitter, Generic[R]):
         # Of a claimed job; any other handle asks `info`.
         self.queue = queue
         self.timeout = timeout
+        self.attempts = attempts
+        self.parent_ids = parents
+        self.label = label
         self.concluded = False
         self.duplicate = False
 

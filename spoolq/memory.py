@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from spoolq.backend import Backend, Doorbell, Finished
 from spoolq.bell import Bell
+from spoolq.claimed import claimed
 from spoolq.clock import Clock, SystemClock
 from spoolq.control import NOTHING, Control, changed, check_open, check_room
 from spoolq.errors import DuplicateJob, InvalidType, InvalidValue, QueueClosed, QueueFull
@@ -310,15 +311,7 @@ class MemoryBackend(Backend):
         job.before = (job.record["started"], job.record["worker"])
         job.record = {**job.record, "started": self._clock.wall(), "worker": worker}
         self._pass_gates(job.record)
-        return Claimed(
-            id=job.record["id"],
-            task=job.record["task"],
-            args=copy.deepcopy(job.record["args"]),
-            kwargs=copy.deepcopy(job.record["kwargs"]),
-            retries=job.record["retries"],
-            queue=job.record["queue"],
-            timeout=job.record["timeout"],
-        )
+        return claimed(job.record)
 
     def finish_job(self, id: Any, retries: int, result: JSON = None, *, exit: JSON = None) -> bool:
         job_id, ended = check_id(id), (_from_json(result, "result"), _from_json(exit, "exit"))

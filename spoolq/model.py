@@ -143,6 +143,9 @@ class Claimed(TypedDict):
     retries: int
     queue: str
     timeout: float | None
+    attempts: int
+    parents: list[int]
+    label: str | None
 
 
 class Page(Mapping[str, Any]):

@@ -160,6 +160,9 @@ def claim_of(job: Job) -> Claim:
         "retries": job.retries,
         "queue": job.queue,
         "timeout": job.timeout,
+        "attempts": job.attempts,
+        "parents": list(job.parent_ids),
+        "label": job.label,
         "worker": job.worker,
     }
 

@@ -116,6 +116,9 @@ class Worker(Emitter):
             self,
             claimed["queue"],
             claimed["timeout"],
+            claimed["attempts"],
+            claimed["parents"],
+            claimed["label"],
         )
         self.emit("dequeue", job)
         return job

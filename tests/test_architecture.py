@@ -36,7 +36,7 @@ FLOORS: Final = (
     ("spoolq.notify", "spoolq.journal", "spoolq.executables"),
     ("spoolq.model",),
     ("spoolq.gates",),
-    ("spoolq.transitions", "spoolq.settings", "spoolq.cron"),
+    ("spoolq.claimed", "spoolq.transitions", "spoolq.settings", "spoolq.cron"),
     ("spoolq.schedules", "spoolq.control"),
     ("spoolq.why", "spoolq.selection", "spoolq.happenings"),
     ("spoolq.backend",),

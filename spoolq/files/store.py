@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, Final
 
 from spoolq.backend import Backend, Finished
+from spoolq.claimed import claimed, copied
 from spoolq.clock import Clock, SystemClock
 from spoolq.control import NOTHING, Control, changed
 from spoolq.errors import InvalidType, InvalidValue, JobCorrupt, NotASpool, SpoolUnavailable
@@ -435,7 +436,7 @@ class FileBackend(Backend):
                     and self._enter(record, found, now)
                 ):
                     self._settler.remember(Claim(found, record, content[1], mine=True))
-                    return _claimed(record)
+                    return claimed(record)
                 if is_gated(record) and self._gates.is_replaced(record, now):
                     if self._settler.discard(found, now):
                         return None
@@ -895,7 +896,7 @@ class FileBackend(Backend):
                 and (of_names is None or record["name"] in of_names)
             ]
         found.sort(key=lambda record: int(record["id"]), reverse=True)
-        rows = [schedule_info(_copy(record)) for record in found[offset : offset + limit]]
+        rows = [schedule_info(copied(record)) for record in found[offset : offset + limit]]
         return Page("schedules", rows, lambda: len(found))
 
     def broken_schedules(self) -> list[Broken]:
@@ -1072,18 +1073,6 @@ def _warn(message: str) -> None:
     logging.getLogger("spoolq.schedules").warning("%s", message)
 
 
-def _claimed(record: Record) -> Claimed:
-    return {
-        "id": record["id"],
-        "task": record["task"],
-        "args": _copy(record["args"]),  # a task may change them; the record may not [315]
-        "kwargs": _copy(record["kwargs"]),
-        "retries": record["retries"],
-        "queue": record["queue"],
-        "timeout": record["timeout"],
-    }
-
-
 _UNIQUE: Final = frozenset({"unique", "unique_while", "unique_for", "replace", "on_conflict"})
 _KINDS_NOT_DONE: Final = frozenset({"ready", "delayed", "waiting", "held", "active"})
 
@@ -1161,15 +1150,6 @@ def _request(job: str | Sequence[Any]) -> dict[str, Any]:
         "args": record["args"],
         "kwargs": record["kwargs"],
     }
-
-
-def _copy(value: Any) -> Any:
-    """A JSON value of its own, all the way down."""
-    if type(value) is list:
-        return [_copy(item) for item in value]
-    if type(value) is dict:
-        return {key: _copy(item) for key, item in value.items()}
-    return value
 
 
 def _delayed_place(directory: str, layout: Layout) -> Place:

@@ -13,15 +13,17 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
+from spoolq.clock import SystemClock
 from spoolq.runners import Outcome, describe, died
 from spoolq.runners.marks import kill_children, reap, set_mark
 from spoolq.runners.output import Output, flush
+from spoolq.runners.variables import OF_SOME, variables
 from spoolq.runners.waiting import wait_readable
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 Settled = Callable[[], None]
 Claim = dict[str, Any]
-"""A claimed job: id, task, args, kwargs, retries, queue, timeout, and worker, the holder's id."""
+"""A claimed job, as `Claimed` has it, and worker, the holder's id."""
 
 
 class Perform(Protocol):
@@ -171,7 +173,9 @@ class Child:
             return not_started(error)
         ended_well = False
         try:
-            os.environ.update(given(claim, self._root))
+            for name in OF_SOME:  # the job before this one may have had them
+                os.environ.pop(name, None)
+            os.environ.update(variables(claim, self._root, SystemClock().wall()))
             outcome = self._perform(claim, lambda: self._wire.send(["settled", serial]))
             # Only then it is certain that the same attempt is never made again.
             ended_well = outcome.ok and not outcome.settled
@@ -201,22 +205,6 @@ def kill_leftovers() -> bool:
     if reap():
         kill_children()
     return threading.active_count() > 1
-
-
-def given(claim: Claim, root: str | None) -> Mapping[str, str]:
-    """The variables a task finds, as a program does: what it starts can speak of its job."""
-    found = {
-        "SPOOLQ_JOB_ID": claim["id"],
-        "SPOOLQ_TASK": claim["task"],
-        "SPOOLQ_QUEUE": claim["queue"],
-        "SPOOLQ_ATTEMPT": claim["retries"] + 1,
-        "SPOOLQ_WORKER": claim["worker"],
-        "SPOOLQ_ROOT": root,
-    }
-    # A name of the job's may be anything but NUL, which no variable can hold.
-    return {
-        name: str(value).replace("\0", "") for name, value in found.items() if value is not None
-    }
 
 
 def not_started(error: OSError) -> Outcome:

@@ -9,7 +9,8 @@ in an empty private directory with a small environment:
     LANG LC_ALL TZ NOTIFY_URL as whoever performs it has them (LANG: else C.UTF-8)
     TMPDIR SPOOLQ_TMPDIR      the private directory, removed when the program has ended
     SPOOLQ_RESULT_FILE        what it writes there is the job's result (JSON, else text)
-    SPOOLQ_ROOT SPOOLQ_JOB_ID SPOOLQ_TASK SPOOLQ_QUEUE SPOOLQ_ATTEMPT SPOOLQ_WORKER
+    SPOOLQ_ERROR_FILE         what it writes there, if it fails, is said of the failure
+    SPOOLQ_…                  which job it is: see `variables`
 
 and what `spoolq.toml` adds: `[env]` sets variables, `pass_env` names variables to inherit.
 An `exec` job has the directory, umask, environment and stdin it was enqueued with instead.
@@ -43,6 +44,7 @@ from spoolq.runners.marks import Marks, set_mark
 from spoolq.runners.program import NotStarted, ProgramRun, Scratch, Sweep
 from spoolq.runners.shelf import Shelf
 from spoolq.runners.trust import Targets, check_executable
+from spoolq.runners.variables import variables
 from spoolq.settings import Settings
 
 ACCOUNT: Final = 10.0  # seconds that the user programs run as is remembered
@@ -96,7 +98,8 @@ def start_executable(
         command = _prepare(attempt, root, settings, account, environment, targets or Targets())
         number = f"{attempt.id}.{attempt.retries}"
         scratch = (shelf.scratch if shelf else Scratch)(number, account.switch)
-        given = _given(attempt, root, queue, worker, scratch)
+        now = (clock or SystemClock()).wall()
+        given = _given(attempt, root, queue, worker, timeout, scratch, now)
         log = (shelf.log if shelf else partial(open_log, root))(attempt.id, attempt.retries)
         group = None if cgroups is None else cgroups.make(mark)
         try:
@@ -349,20 +352,31 @@ def make_environment(settings: Settings, account: Account) -> Environment:
 
 
 def _given(
-    attempt: Attempt, root: str, queue: str, worker: int | None, scratch: Scratch
+    attempt: Attempt,
+    root: str,
+    queue: str,
+    worker: int | None,
+    timeout: float | None,
+    scratch: Scratch,
+    now: float,
 ) -> dict[bytes, bytes]:
-    given = {
-        "SPOOLQ_ROOT": root,
-        "SPOOLQ_JOB_ID": str(attempt.id),
-        "SPOOLQ_TASK": attempt.task,
-        "SPOOLQ_QUEUE": queue,
-        "SPOOLQ_ATTEMPT": str(attempt.retries + 1),
+    job = {
+        "id": attempt.id,
+        "task": attempt.task,
+        "retries": attempt.retries,
+        "queue": queue,
+        "worker": worker,
+        "timeout": timeout,
+        "attempts": getattr(attempt, "attempts", None),
+        "parents": getattr(attempt, "parent_ids", None),
+        "label": getattr(attempt, "label", None),
+    }
+    files = {
         "SPOOLQ_RESULT_FILE": scratch.result,
+        "SPOOLQ_ERROR_FILE": scratch.error,
         "SPOOLQ_TMPDIR": scratch.work,
     }
-    if worker is not None:
-        given["SPOOLQ_WORKER"] = str(worker)
-    return _encode(given)
+    return _encode({**variables(job, root, now), **files})
 
 
 def _encode(env: Mapping[str, str]) -> dict[bytes, bytes]:

@@ -24,6 +24,7 @@ from spoolq.runners.marks import kill_marked, signal_all_of
 from spoolq.runners.waiting import wait_for_run
 
 MAX_RESULT: Final = 1024 * 1024  # bytes of a result; a larger one belongs into a file of its own
+MOST_ERROR: Final = 2048  # bytes of what a program says of its failure
 TAIL: Final = 4096  # bytes of output kept in the error of a failed job
 
 
@@ -35,8 +36,8 @@ remove its private directory. Also told is whether it went well and has left an 
 class Scratch:
     """The private directory of one attempt, in the temporary directory of this host.
 
-    `work` is the program's to use; `result` lies beside it, where `rm -rf *` does not reach it,
-    under a name that nobody can guess before the program has made it.
+    `work` is the program's to use; `result` and `error` lie beside it, where `rm -rf *` does not
+    reach them, under names that nobody can guess before the program has made them.
     """
 
     def __init__(self, name: str, owner: tuple[int, int] | None = None) -> None:
@@ -47,12 +48,18 @@ class Scratch:
         if owner is not None:
             os.chown(self.work, *owner)
 
+    @property
+    def error(self) -> str:
+        """Where the program may say why it fails."""
+        return f"{self.result}.error"
+
     def is_untouched(self) -> bool:
         """Whether the program has left it as it was made."""
         try:
             status = os.lstat(self.work)
             same = stat.S_ISDIR(status.st_mode) and status.st_mode & 0o7777 == 0o700
-            empty = not os.listdir(self.work) and not os.path.lexists(self.result)
+            left = os.path.lexists(self.result) or os.path.lexists(self.error)
+            empty = not left and not os.listdir(self.work)
         except OSError:
             return False
         return same and empty and status.st_uid == self.owner
@@ -69,8 +76,9 @@ class Scratch:
 
     def remove(self) -> None:
         """Remove it with everything in it; what resists is left to the host's own cleaning."""
-        with contextlib.suppress(OSError):
-            os.unlink(self.result)
+        for path in (self.result, self.error):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
         try:
             os.rmdir(self.work)  # most programs leave nothing in it
         except OSError:
@@ -78,6 +86,7 @@ class Scratch:
 
     def _remove_all(self) -> None:
         shutil.rmtree(self.result, ignore_errors=True)
+        shutil.rmtree(self.error, ignore_errors=True)
         shutil.rmtree(self.work, ignore_errors=True)
         if os.path.lexists(self.work) and os.geteuid() != 0:
             # A program may leave directories without write permission, as module caches do.
@@ -234,7 +243,8 @@ class ProgramRun:
             result, flags = read_result(self._scratch.result, self._scratch.owner)
             return Outcome(ok=True, result=result, exit={**exit_status, **flags})
         else:
-            kind, message = "ExitStatus", f"exit status {code}"
+            said = read_error(self._scratch.error, self._scratch.owner)
+            kind, message = "ExitStatus", said or f"exit status {code}"
         error = {"type": kind, "message": message, "output": last_lines(self._read_tail(TAIL))}
         return Outcome(ok=False, result=error, exit=exit_status)
 
@@ -313,6 +323,15 @@ def read_result(path: str, owner: int) -> tuple[JSON, dict[str, JSON]]:
         return parse(data), {}
     except JobCorrupt:
         return data.decode("utf-8", "replace").removesuffix("\n"), {"result": "text"}
+
+
+def read_error(path: str, owner: int) -> str:
+    """What a program left to be said of its failure; empty when that is nothing, or not its own."""
+    try:
+        data, _ = _read_own_file(path, owner)
+    except OSError:
+        return ""
+    return data[:MOST_ERROR].decode("utf-8", "replace").strip()
 
 
 def _read_own_file(path: str, owner: int) -> tuple[bytes, int]:

@@ -110,6 +110,9 @@ def test_a_claim_carries_what_is_needed_to_perform_it_and_no_more(
         "retries": 0,
         "queue": "default",
         "timeout": None,
+        "attempts": 1,
+        "parents": [],
+        "label": None,
     }
 
 
@@ -118,6 +121,32 @@ def test_the_highest_priority_comes_first_then_the_lowest_id(backend: Backend, w
     ids = [backend.enqueue("foo", priority=priority) for priority in (0, 5, 5, -3, 0)]
 
     assert drain(backend, worker) == [ids[at] for at in (1, 2, 0, 4, 3)]
+
+
+def test_a_claim_says_all_that_its_performer_has_to_know(backend: Backend, worker: int) -> None:
+    parent = backend.enqueue("gone")
+    backend.remove_job(parent)
+    options: dict[str, Any] = {"attempts": 3, "parents": [parent], "notes": {"label": "nightly"}}
+    job_id = backend.enqueue("resize", ["a.jpg"], {"width": 9}, timeout=60, **options)
+
+    assert claim(backend, worker) == {
+        "id": job_id,
+        "task": "resize",
+        "args": ["a.jpg"],
+        "kwargs": {"width": 9},
+        "retries": 0,
+        "queue": "default",
+        "timeout": 60,
+        "attempts": 3,
+        "parents": [parent],
+        "label": "nightly",
+    }
+
+
+def test_a_label_that_is_no_text_is_none(backend: Backend, worker: int) -> None:
+    backend.enqueue("resize", notes={"label": {"en": "nightly"}})
+
+    assert claim(backend, worker)["label"] is None
 
 
 def test_extreme_priorities_are_in_order_too(backend: Backend, worker: int) -> None:

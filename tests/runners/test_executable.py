@@ -94,7 +94,7 @@ def test_the_environment_is_small_and_says_which_attempt_this_is(
     assert env.keys() == {
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "NOTIFY_URL", "TMPDIR"),
         *("SPOOLQ_ROOT", "SPOOLQ_JOB_ID", "SPOOLQ_TASK", "SPOOLQ_QUEUE", "SPOOLQ_ATTEMPT"),
-        *("SPOOLQ_RESULT_FILE", "SPOOLQ_TMPDIR", "SPOOLQ_WORKER"),
+        *("SPOOLQ_RESULT_FILE", "SPOOLQ_ERROR_FILE", "SPOOLQ_TMPDIR", "SPOOLQ_WORKER"),
     }
     assert env["SPOOLQ_ROOT"] == str(programs.root)
     assert (env["SPOOLQ_JOB_ID"], env["SPOOLQ_TASK"], env["SPOOLQ_QUEUE"]) == (
@@ -104,6 +104,22 @@ def test_the_environment_is_small_and_says_which_attempt_this_is(
     )
     assert (env["SPOOLQ_ATTEMPT"], env["SPOOLQ_WORKER"]) == ("1", "7")
     assert env["LANG"] == "de_DE.UTF-8"
+
+
+def test_a_program_says_in_a_file_why_it_fails(programs: Programs) -> None:
+    programs.add("import", 'echo "line 7: no such column" >"$SPOOLQ_ERROR_FILE"; exit 3')
+
+    outcome = programs.run("import")
+
+    assert outcome.result["message"] == "line 7: no such column"
+    assert outcome.exit is not None
+    assert outcome.exit["code"] == 3
+
+
+def test_what_is_said_of_a_failure_may_be_no_link_to_another_file(programs: Programs) -> None:
+    programs.add("import", 'ln -s /etc/passwd "$SPOOLQ_ERROR_FILE"; exit 3')
+
+    assert programs.run("import").result["message"] == "exit status 3"
 
 
 def test_settings_add_variables_and_name_those_to_inherit(

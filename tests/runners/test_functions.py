@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,25 @@ def test_variables_say_which_job_this_is(processes: Stage) -> None:
     assert (found["SPOOLQ_JOB_ID"], found["SPOOLQ_TASK"]) == ("1", "look")
     assert (found["SPOOLQ_QUEUE"], found["SPOOLQ_ATTEMPT"]) == ("default", "1")
     assert found["SPOOLQ_WORKER"] == str(processes.worker.id)
+
+
+def test_variables_say_how_often_it_may_be_tried_and_what_it_is_called(processes: Stage) -> None:
+    def look() -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name.startswith("SPOOLQ_")}
+
+    parent = processes.spool.enqueue("parent", queue="never")
+    name = processes.add(look)
+    notes = {"label": "nightly"}
+    options = {"parents": [parent.id], "lax": True, "attempts": 4, "timeout": 60}
+    parent.remove()
+
+    found = processes.run(name, queue="default", notes=notes, **options).result
+    bare = processes.run(name).result
+
+    assert (found["SPOOLQ_ATTEMPTS"], found["SPOOLQ_LABEL"]) == ("4", "nightly")
+    assert found["SPOOLQ_PARENTS"] == str(parent.id)
+    assert 50 < int(found["SPOOLQ_DEADLINE"]) - time.time() < 70
+    assert not {"SPOOLQ_LABEL", "SPOOLQ_PARENTS", "SPOOLQ_DEADLINE"} & bare.keys()
 
 
 # -- the spool from inside -----------------------------------------------------------------------
