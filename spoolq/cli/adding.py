@@ -107,8 +107,15 @@ def _submit(
     paused = opened.producer.paused
     if paused is not None:
         _say_paused(options.get("queue", "default"), paused)
-    elif task == EXEC and not options.get("hold"):
-        ensure_served(opened, options.get("queue", "default"))
+    else:
+        queue = options.get("queue", "default")
+        start = task == EXEC and not options.get("hold")
+        started = ensure_served(opened, queue) if start else False
+        watched = follow or bool(values.get("wait"))
+        if "unique" not in options and (watched or sys.stderr.isatty()):
+            from spoolq.cli.arriving import tell  # nobody reads it in a script's loop
+
+            tell(opened, id_, task, options, started=started, watched=watched)
     if follow or values.get("wait"):
         from spoolq.cli.watching import watch
 

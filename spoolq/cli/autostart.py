@@ -28,22 +28,30 @@ NEVER: Final = "never"
 _OPEN: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def ensure_served(opened: Opened, queue: str) -> None:
-    """After a job was stored: see to it that somebody takes it, or say that nobody will."""
+def ensure_served(opened: Opened, queue: str) -> bool:
+    """After a job was stored: see to it that somebody takes it, or say that nobody will.
+
+    True when a worker was started, or one that was started before is still there.
+    """
     if os.environ.get(VARIABLE) == NEVER:
-        return
+        return False
     producer = opened.producer
     root = producer.root
     own = producer.settings.mode == "single" and os.stat(root).st_uid == os.geteuid()
-    if (own and is_attended(root, queue)) or is_served(root, queue, producer.now()):
-        return
+    if own and is_attended(root, queue):
+        return True
+    if is_served(root, queue, producer.now()):
+        return False
     if own:
-        _start(root, queue)
-    else:
-        from spoolq.cli.output import escape, say
+        return _start(root, queue)
+    from spoolq.cli.arriving import somebody_reads
+    from spoolq.cli.output import escape, say
 
-        name = escape(queue)
-        say(f"spoolq: nobody serves queue {name} now: spoolq worker -q {name}, or cron")
+    if somebody_reads():
+        return False  # and is told so, with all the rest
+    name = escape(queue)
+    say(f"spoolq: nobody serves queue {name} now: spoolq worker -q {name}, or cron")
+    return False
 
 
 def lock_path(root: str, queue: str) -> str:
@@ -66,15 +74,22 @@ def is_attended(root: str, queue: str) -> bool:
 
 def is_served(root: str, queue: str, now: float) -> bool:
     """Whether a worker that is not known to be gone has said that it serves this queue."""
-    names = os.listdir(f"{root}/workers")
+    return bool(serving(root, queue, now))
+
+
+def serving(root: str, queue: str, now: float) -> list[dict[str, Any]]:
+    """What the workers say of themselves that serve this queue and are not known to be gone."""
+    names, found = os.listdir(f"{root}/workers"), []
     for name in names:
         worker, _, rest = name.partition(".")
-        if rest.startswith("status.") and queue in _read(root, name).get("queues", ()):
-            for other in names:
-                beat = other.split(".")
-                if beat[0] == worker and len(beat) == 3 and _lives(root, other, now):
-                    return True
-    return False
+        if rest.startswith("status."):
+            status = _read(root, name)
+            if queue in status.get("queues", ()) and any(
+                other.split(".")[0] == worker and other.count(".") == 2 and _lives(root, other, now)
+                for other in names
+            ):
+                found.append(status)
+    return found
 
 
 def _lives(root: str, registration: str, now: float) -> bool:
@@ -96,7 +111,7 @@ def _read(root: str, name: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _start(root: str, queue: str) -> None:
+def _start(root: str, queue: str) -> bool:
     """Start `attending` apart from this process: no terminal, no open file, no directory of it."""
     null = os.open(os.devnull, os.O_RDWR)
     actions: list[Any] = [(os.POSIX_SPAWN_DUP2, null, fd) for fd in (0, 1, 2)]
@@ -113,8 +128,10 @@ def _start(root: str, queue: str) -> None:
         from spoolq.cli.output import say
 
         say(f"spoolq: no worker could be started: {error.strerror}; run: spoolq process")
+        return False
     finally:
         os.close(null)
+    return True
 
 
 def _inherited() -> list[int]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from spoolq import Spool
+from spoolq.cli.exits import TIMED_OUT
 from tests.cli.conftest import SPOOLQ, Shell, Terminal
 
 
@@ -214,3 +215,14 @@ def test_a_dry_run_prints_all_of_it(shell: Shell) -> None:
     said = json.loads(shell.ok("add", "--dry-run", "--rm", "-L", "x", "true"))
 
     assert (said["notes"], said["kwargs"]["rm"]) == ({"label": "x"}, True)
+
+
+def test_a_script_that_waits_is_told_that_nobody_will_take_the_job(shell: Shell) -> None:
+    ran = shell.run("add", "-W", "--wait-timeout", "0.1", "true")
+
+    assert (ran.code, ran.out) == (TIMED_OUT, "1\n")
+    assert "no live worker serves queue default" in ran.err
+
+
+def test_a_script_that_goes_on_is_told_nothing(shell: Shell) -> None:
+    assert shell.run("add", "true").err == ""

@@ -185,6 +185,41 @@ ID  STATE    QUEUE    TASK    PRIO  AGE  TIME  TRY  REASON
 }
 
 
+ADDED: Final = {
+    ("enqueue", "-q", "mail", "send", "bob@example.org"): """\
+8
+ready in queue mail, 1 job ahead, 1 worker serves it
+  spoolq logs -f 8    spoolq wait 8
+""",
+    ("enqueue", "-d", "1h", "send", "bob@example.org"): """\
+8
+waits in queue default, 1 worker serves it
+  spoolq logs -f 8    spoolq wait 8
+""",
+    ("enqueue", "-q", "gpu", "train", "cfg.yml"): """\
+8
+warning: no live worker serves queue gpu; the job will wait
+  start one:  spoolq worker -q gpu       once, here:  spoolq process -q gpu
+""",
+    ("enqueue", "report"): """\
+8
+warning: no worker of queue default knows task report; the job will wait
+  why:  spoolq why 8
+""",
+    ("enqueue", "--hold", "report"): """\
+8
+held in queue default; spoolq release 8 lets it start
+""",
+}
+
+
+@pytest.mark.parametrize("words", ADDED, ids=" ".join)
+def test_who_adds_a_job_is_told_who_will_run_it(shell: Shell, words: tuple[str, ...]) -> None:
+    play(shell.root)
+
+    assert plain(Terminal(shell).run(*words).out, shell.root) == ADDED[words]
+
+
 @pytest.mark.parametrize("words", SCREENS, ids=" ".join)
 def test_a_screen_is_drawn_as_it_was_designed(scene: Shell, words: tuple[str, ...]) -> None:
     assert plain(Terminal(scene).run(*words).out, scene.root) == SCREENS[words]
