@@ -50,10 +50,11 @@ def guarded(name: str, command: Callable[[], int]) -> int:
     except (SpoolError, Refused) as error:
         if os.environ.get("SPOOLQ_DEBUG"):
             raise
-        from spoolq.cli.output import escape, say
+        from spoolq.cli.complaints import complain
 
-        say(f"{name}: {escape(str(error))}")
-        return error.code if isinstance(error, Refused) else exit_code(error)
+        code = error.code if isinstance(error, Refused) else exit_code(error)
+        complain(name, sys.argv[1:] if name == "spoolq" else (), code, str(error))
+        return code
     except BrokenPipeError:
         # `spoolq list | head`: nobody reads on. Python would complain once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -36,7 +36,9 @@ def add(opened: Opened, values: dict[str, Any], words: list[str]) -> int:
             CONFLICT,
             "command lines run in a single-user spool only: put an executable into jobs/",
         )
-    argv = _command_line(words, values.get("line"), values.get("cwd") or "")
+    argv = _command_line(words, values.get("line"))
+    if "line" not in values and not values.get("no_check"):
+        _check_program(argv, values.get("cwd") or "")
     surroundings = _surroundings(values.get("cwd"))
     if values.get("rm") and not (values.get("follow") or values.get("wait")):
         surroundings["rm"] = True  # who waits for it removes it, having read how it ended
@@ -144,23 +146,32 @@ def _source(arguments: list[str]) -> str | None:
 # -- command lines -------------------------------------------------------------------------------
 
 
-def _command_line(words: list[str], line: str | None, directory: str) -> list[str]:
+def _command_line(words: list[str], line: str | None) -> list[str]:
     if line is not None:
         if words:
             raise Refused(USAGE, "a command or -c 'shell line', not both")
         return ["/bin/sh", "-c", line]
-    if not words:
+    if not words or not words[0]:
         raise Refused(USAGE, "what should run? spoolq add CMD… or spoolq add -c 'shell line'")
-    if not _is_here(words[0], directory):
-        if len(words) == 1 and _SHELL_SIGNS & set(words[0]):
-            raise Refused(
-                USAGE,
-                f"no program called {words[0]!r}. For a shell line use: spoolq add -c {words[0]!r}",
-            )
-        from spoolq.cli.output import escape, say
-
-        say(f"spoolq: warning: no program called {escape(words[0])!r} on this host's PATH")
     return words
+
+
+def _check_program(words: list[str], directory: str) -> None:
+    """Refuse what must be a line for a shell, and warn of a program that is not here."""
+    if _is_here(words[0], directory):
+        return
+    if _SHELL_SIGNS & set(words[0]):
+        from shlex import quote
+
+        line = words[0] if len(words) == 1 else " ".join([words[0], *map(quote, words[1:])])
+        raise Refused(
+            USAGE,
+            f"no program called {quote(words[0])}. "
+            f"For a shell line use: spoolq add -c {quote(line)}",
+        )
+    from spoolq.cli.output import escape, say
+
+    say(f"spoolq: warning: no program called {escape(words[0])!r} on this host's PATH")
 
 
 def _is_here(program: str, directory: str) -> bool:

@@ -7,12 +7,16 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
-from typing import Annotated, Final
+from itertools import chain
+from typing import Annotated, Any, Final
 
 import typer
 
+from spoolq.cli.complaints import wants_json
 from spoolq.cli.context import Opened
-from spoolq.cli.exits import USAGE
+from spoolq.cli.exits import BY_SIGNAL, USAGE, Refused
+from spoolq.cli.grammar import BEFORE_THE_VERB, parse
+from spoolq.root import default_root
 from spoolq.version import VERSION
 
 # Which module registers which verbs: a command imports its own and no other, for half of what a
@@ -43,6 +47,8 @@ _LONG: Final = frozenset(
         "streaming",
     }
 )  # fmt: skip
+# Typer brings a Click of its own, or does not: whichever it is, this is what it raises for words.
+_UsageError: Final[Any] = typer.BadParameter.__bases__[0]
 _WITH_VALUE: Final = ("--root", "--durability", "--color")
 
 
@@ -53,6 +59,10 @@ def run(words: Sequence[str]) -> int:
     if not _LONG.intersection(groups):
         # What a short command makes it keeps to its end: looking for rubbish is a tenth of it.
         gc.disable()
+    if verb is not None and not groups:
+        from spoolq.cli.verbs import unknown
+
+        raise Refused(USAGE, unknown(verb, chain(*GROUPS.values()), _root(words)))
     app = make_app(groups or GROUPS)
     if groups:
         # Typer reads the annotations of every verb it has: 3 ms each.
@@ -61,11 +71,25 @@ def run(words: Sequence[str]) -> int:
             for command in app.registered_commands
             if verb == (command.name or getattr(command.callback, "__name__", None))
         ]
+    tree = typer.main.get_command(app)
     try:
-        typer.main.get_command(app).main(args=list(words), prog_name="spoolq")
+        if "--json" in words and wants_json(words):
+            return _plainly(tree, words)
+        tree.main(args=list(words), prog_name="spoolq")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else USAGE
     return 0
+
+
+def _plainly(tree: Any, words: Sequence[str]) -> int:
+    """Run it with what is wrong with the words as an error like any other. Raises Refused."""
+    try:
+        code = tree.main(args=list(words), prog_name="spoolq", standalone_mode=False)
+    except _UsageError as error:
+        raise Refused(USAGE, error.format_message()) from None
+    except typer.Abort:
+        return BY_SIGNAL + 2
+    return code if isinstance(code, int) else 0
 
 
 def make_app(groups: Iterable[str]) -> typer.Typer:
@@ -93,6 +117,11 @@ def _verb(words: Sequence[str]) -> str | None:
         if word in _WITH_VALUE:
             next(left, None)
     return None
+
+
+def _root(words: Sequence[str]) -> str:
+    before = parse(BEFORE_THE_VERB, words, {})
+    return (before[0].get("root") if before else None) or default_root()
 
 
 def _print_version(wanted: bool) -> None:

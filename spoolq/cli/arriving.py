@@ -7,10 +7,9 @@ only when it waits for a job that nobody will take.
 from __future__ import annotations
 
 import os
-import sys
 
 from spoolq.cli.autostart import serving
-from spoolq.cli.output import escape, say
+from spoolq.cli.output import escape, hints, say
 from spoolq.executables import EXEC, find_executable
 from spoolq.files.names import encode
 
@@ -23,11 +22,6 @@ if TYPE_CHECKING:
 MOST: Final = 1000  # jobs ahead that are counted
 
 
-def somebody_reads() -> bool:
-    """Whether somebody is there to read what becomes of the job."""
-    return sys.stderr.isatty() and sys.stdout.isatty() and os.environ.get("SPOOLQ_HINTS") != "0"
-
-
 def tell(
     opened: Opened, id: int, task: str, options: dict[str, Any], *, started: bool, watched: bool
 ) -> None:
@@ -35,7 +29,7 @@ def tell(
 
     `started`: a worker was started for its queue; `watched`: `-f` or `-W` goes on to wait for it.
     """
-    reads = somebody_reads()
+    reads = hints()
     root, queue = opened.producer.root, options.get("queue", "default")
     name = escape(queue)
     if options.get("hold"):

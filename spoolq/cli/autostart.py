@@ -44,10 +44,9 @@ def ensure_served(opened: Opened, queue: str) -> bool:
         return False
     if own:
         return _start(root, queue)
-    from spoolq.cli.arriving import somebody_reads
-    from spoolq.cli.output import escape, say
+    from spoolq.cli.output import escape, hints, say
 
-    if somebody_reads():
+    if hints():
         return False  # and is told so, with all the rest
     name = escape(queue)
     say(f"spoolq: nobody serves queue {name} now: spoolq worker -q {name}, or cron")

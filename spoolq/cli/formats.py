@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from spoolq.cli.exits import USAGE, Refused
-from spoolq.cli.output import print_json, say
+from spoolq.cli.output import hints, print_json, say
 from spoolq.cli.tables import Column, table, tsv
 from spoolq.model import JSON
 from spoolq.selection import did_you_mean
@@ -68,11 +68,6 @@ def terminal_width() -> int:
         return os.get_terminal_size(sys.stdout.fileno()).columns or 80
     except (OSError, ValueError):
         return 80
-
-
-def hints() -> bool:
-    """Whether somebody is there to read what the next command may be."""
-    return sys.stderr.isatty() and sys.stdout.isatty() and os.environ.get("SPOOLQ_HINTS") != "0"
 
 
 def hint(text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from spoolq.cli.exits import USAGE, Refused
-from spoolq.transitions import Record, new_record
+from spoolq.transitions import new_record
 
 TYPE_CHECKING = False  # see `tuples`
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ def without_hold(options: dict[str, Any]) -> dict[str, Any]:
 
 def dry_run(
     task: str, arguments: list[JSON], named: dict[str, JSON] | None, options: dict[str, Any]
-) -> Record:
+) -> dict[str, JSON]:
     """The job that would be stored, as it is printed: without what happens to a job later."""
-    from spoolq.cli.output import HIDDEN
+    from spoolq.cli.output import HIDDEN, with_twins
     from spoolq.clock import SystemClock
 
     record = new_record(task, arguments, named, SystemClock().wall(), **without_hold(options))
@@ -102,7 +102,7 @@ def dry_run(
         record["kwargs"]["env"] = HIDDEN
     later = ("id", "retries", "retried", "started", "finished", "worker", "result", "exit")
     shown = {name: record[name] for name in record if name not in (*later, "history")}
-    return {**shown, "held": bool(options.get("hold"))}
+    return {**with_twins(shown), "held": bool(options.get("hold"))}
 
 
 def parse_json(text: str, option: str, kind: type, name: str) -> Any:

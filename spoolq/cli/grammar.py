@@ -93,6 +93,7 @@ ADD: Final = Command(
         Option("each_line", ("--each-line",), help="One job a line of stdin.", kind="flag"),
         Option("stdin", ("--stdin",), help="Give it what stands on stdin now.", kind="flag"),
         Option("after_fail", ("--after-fail",), "ID…", "If one of these has failed.", "list"),
+        Option("no_check", ("--no-check",), help="Whether or not it can be run.", kind="flag"),
         Option("rm", ("--rm",), help="Remove it once it has finished.", kind="flag"),
         *_JOB,
         Option("line", ("--wrap",), "LINE", hidden=True),

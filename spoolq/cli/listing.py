@@ -10,9 +10,9 @@ from spoolq.backend import Backend
 from spoolq.cli.colours import paint
 from spoolq.cli.context import Opened
 from spoolq.cli.exits import USAGE, Refused
-from spoolq.cli.formats import Listing, chosen, hint, hints
+from spoolq.cli.formats import Listing, chosen, hint
 from spoolq.cli.grammar import keyed
-from spoolq.cli.output import compact, digits, escape, iso, job_json
+from spoolq.cli.output import compact, digits, escape, hints, iso, job_json
 from spoolq.cli.output import words as as_typed
 from spoolq.cli.selecting import selection
 from spoolq.cli.tables import Column

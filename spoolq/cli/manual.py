@@ -30,9 +30,12 @@ _EXITS: Final = (
 _VARIABLES: Final = (
     ("SPOOLQ_ROOT, MINIQ_ROOT", "The spool, when --root does not say it."),
     ("SPOOLQ_QUEUE", "The queue of new jobs, when --queue does not say it."),
+    ("SPOOLQ_LABEL", "The label of new jobs, when --label does not say it."),
     ("SPOOLQ_DURABILITY", "full or none."),
     ("SPOOLQ_AUTOSTART", "never: start no worker for a new command line."),
     ("SPOOLQ_HINTS", "0: no lines about what to do next."),
+    ("SPOOLQ_COLOR, NO_COLOR, FORCE_COLOR", "auto, always or never; never; always."),
+    ("SPOOLQ_EDITOR, VISUAL, EDITOR", "What `edit` opens a job in."),
     ("SPOOLQ_DEBUG", "1: show tracebacks."),
 )
 _ABOUT: Final = (

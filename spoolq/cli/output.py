@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import unicodedata
@@ -27,6 +28,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+def hints() -> bool:
+    """Whether somebody is there to read what the next command may be."""
+    return sys.stderr.isatty() and sys.stdout.isatty() and os.environ.get("SPOOLQ_HINTS") != "0"
+
+
 def print_json(value: JSON) -> None:
     """One JSON value on one line, in ASCII: safe in every terminal and every pipe."""
     print(json.dumps(value))
@@ -37,8 +43,8 @@ def job_json(job: JobInfo, *, show_env: bool = False) -> dict[str, JSON]:
 
     The environment of a command line is left out unless it is asked for: it holds secrets.
     """
-    value = _with_twins(asdict(job))
-    value["history"] = [_with_twins(attempt) for attempt in job.history]
+    value = with_twins(asdict(job))
+    value["history"] = [with_twins(attempt) for attempt in job.history]
     if not show_env and "env" in job.kwargs:
         value["kwargs"] = {**job.kwargs, "env": HIDDEN}
     return value
@@ -97,7 +103,8 @@ def status(job: JobInfo) -> str:
     return ways.get(str(reason)) or escape(str(reason))
 
 
-def _with_twins(value: dict[str, Any]) -> dict[str, JSON]:
+def with_twins(value: dict[str, Any]) -> dict[str, JSON]:
+    """A record with the same as ISO 8601 beside each of its times."""
     twins: dict[str, JSON] = {}
     for name, item in value.items():
         twins[name] = item

@@ -235,7 +235,8 @@ def _show(spool: Spool, name: str, following: int | None, *, as_json: bool) -> N
     if following is not None:
         times = _following(info, following)
         if as_json:
-            print_json({"name": name, "tz": info.tz, "next": list(times)})
+            found = {"next": list(times), "next_at": [iso(time) for time in times]}
+            print_json({"name": name, "tz": info.tz, **found})
         else:
             print("\n".join(map(iso, times)))
         return

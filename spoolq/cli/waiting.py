@@ -19,8 +19,8 @@ from spoolq.cli.context import opened
 from spoolq.cli.durations import parse_duration
 from spoolq.cli.exits import BY_SIGNAL, FAILED_ITSELF, NO, TIMED_OUT
 from spoolq.cli.following import exit_code_of
-from spoolq.cli.formats import hint, hints
-from spoolq.cli.output import compact, digits, escape, print_json, say
+from spoolq.cli.formats import hint
+from spoolq.cli.output import compact, digits, escape, hints, print_json, say
 from spoolq.cli.selecting import selection, some_or_last
 from spoolq.clock import Clock, SystemClock
 from spoolq.lookup import around

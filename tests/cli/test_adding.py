@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from spoolq import Spool
-from spoolq.cli.exits import TIMED_OUT
+from spoolq.cli.exits import TIMED_OUT, USAGE
 from tests.cli.conftest import SPOOLQ, Shell, Terminal
 
 
@@ -226,3 +226,32 @@ def test_a_script_that_waits_is_told_that_nobody_will_take_the_job(shell: Shell)
 
 def test_a_script_that_goes_on_is_told_nothing(shell: Shell) -> None:
     assert shell.run("add", "true").err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["a && b"], "spoolq add -c 'a && b'"),
+        (["echo $HOME"], "spoolq add -c 'echo $HOME'"),
+        (["it's a | b"], """spoolq add -c 'it'"'"'s a | b'"""),
+        (["a && b", "c d"], """spoolq add -c 'a && b '"'"'c d'"'"''"""),
+    ],
+)
+def test_the_advice_for_a_line_can_be_pasted_into_a_shell(
+    shell: Shell, words: list[str], advice: str
+) -> None:
+    ran = shell.run("add", *words)
+
+    assert (ran.code, ran.out) == (USAGE, "")
+    assert ran.err.endswith(f"For a shell line use: {advice}\n")
+
+
+def test_a_command_without_a_name_is_refused(shell: Shell) -> None:
+    assert shell.run("add", "", "x").code == USAGE
+
+
+@pytest.mark.parametrize("command", ["a && b", "no-such-program"])
+def test_nobody_looks_for_a_program_that_is_not_to_be_checked(shell: Shell, command: str) -> None:
+    ran = shell.run("add", "--no-check", command)
+
+    assert (ran.code, ran.out, ran.err) == (0, "1\n", "")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import chain
 
 import pytest
 
 from spoolq.cli.app import GROUPS, make_app
+from spoolq.cli.verbs import ELSEWHERE
 from tests.cli.conftest import Shell
 
 
@@ -58,3 +60,30 @@ def modules_of(shell: Shell, *words: str) -> set[str]:
     run = [sys.executable, "-c", code]
     ran = subprocess.run(run, env=env, capture_output=True, check=True)
     return set(ran.stdout.decode().splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    ("verb", "said"),
+    [
+        ("lst", "there is no verb 'lst'; did you mean 'list'?"),
+        ("follow", "there is no verb 'follow'; write: spoolq logs -f"),
+        ("frobnicate", "there is no verb 'frobnicate'; spoolq --help lists them"),
+        ("convert", "there is no verb 'convert'; the task: spoolq enqueue convert …"),
+    ],
+)
+def test_a_verb_that_there_is_not_is_answered_with_one_that_there_is(
+    shell: Shell, verb: str, said: str
+) -> None:
+    shell.ok("repair")
+    shell.add_executable("convert.job", "true")
+
+    ran = shell.run(verb, "3")
+
+    assert (ran.code, ran.out, ran.err) == (2, "", f"spoolq: {said}\n")
+
+
+def test_what_is_called_otherwise_elsewhere_is_no_verb_here() -> None:
+    assert not ELSEWHERE.keys() & {*chain(*GROUPS.values())}
+    assert {said.split()[0].rstrip(",") for said in ELSEWHERE.values()} <= {
+        *chain(*GROUPS.values())
+    }

@@ -102,7 +102,7 @@ def test_the_queue_comes_from_the_environment_too(shell: Shell) -> None:
         (["enqueue", "--wait-timeout", "5", "task"], "how long -f or -W waits"),
         (["add", "-W", "--wait-timeout", "0", "true"], "more than nothing"),
         (["add", "-C", "no-such-place", "true"], "is no directory"),
-        (["frobnicate"], "No such command"),
+        (["frobnicate"], "no verb 'frobnicate'"),
         ([], "Usage: spoolq"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -49,7 +49,19 @@ CALLS: dict[str, list[str]] = {
     "schedule": ["schedule", "nightly"],
     "schedules": ["schedule"],
     "dispatched": ["schedule", "-d"],
+    "added": ["add", "true"],
+    "added-many": ["enqueue", "--from", "/etc/hostname", "resize"],
+    "dry-run": ["add", "--dry-run", "--unique=k", "true"],
+    "process": ["process", "-q", "nothing"],
+    "repair": ["repair"],
+    "install-cron": ["install", "cron", "--print"],
+    "install-systemd": ["install", "systemd", "--print"],
+    "stored": ["schedule", "-e", "daily", "-c", "0 3 * * *", "-t", "t"],
+    "firings": ["schedule", "--next", "2", "nightly"],
+    "fired": ["schedule", "--run", "nightly"],
+    "error": ["show", "99"],
 }
+_BELOW: Final = ("queue", "install")  # their own verbs take --json
 
 
 @pytest.fixture
@@ -67,12 +79,43 @@ def scene(shell: Shell) -> Shell:
 @pytest.mark.parametrize("name", CALLS)
 def test_a_verb_prints_what_its_schema_says(scene: Shell, name: str) -> None:
     verb, *rest = CALLS[name]
-    words = [verb, *rest, "--json"] if verb == "queue" else [verb, "--json", *rest]
+    words = [verb, *rest, "--json"] if verb in _BELOW else [verb, "--json", *rest]
+    ran = scene.run(*words)
 
-    value = json.loads(scene.run(*words).out)
+    value = json.loads(ran.err if name == "error" else ran.out)
 
     assert [*problems(value, schema(name))] == []
     assert [*undescribed(value, schema(name))] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "kind"),
+    [
+        (["show", "--json", "99"], 3, "not-found"),
+        (["list", "-o", "json", "99"], 3, "not-found"),
+        (["show", "99", "--json"], 3, "not-found"),
+        (["list", "--json", "--nonsense"], 2, "usage"),
+        (["queue", "pause", "--json"], 2, "usage"),
+        (["lst", "--json"], 2, "usage"),
+        (["add", "-q", "gpu", "--json", "true"], 6, "closed"),
+        (["--root", "/proc/nowhere", "count", "--json"], 5, "unusable"),
+        (["lock", "--json", "gpu"], 2, "usage"),
+        (["unlock", "--json", "nothing"], 3, "not-found"),
+    ],
+)
+def test_who_asks_for_json_is_given_errors_in_it(
+    scene: Shell, words: list[str], code: int, kind: str
+) -> None:
+    ran = scene.run(*words)
+
+    error = json.loads(ran.err)["error"]
+    assert (ran.code, ran.out, error["code"], error["kind"]) == (code, "", code, kind)
+
+
+def test_words_of_a_job_that_look_like_it_do_not_ask_for_json(scene: Shell) -> None:
+    ran = scene.run("add", "-q", "gpu", "true", "--json")
+
+    assert (ran.code, ran.err[:8]) == (6, "spoolq: ")
 
 
 def test_every_schema_belongs_to_a_verb_that_is_checked() -> None:
