@@ -14,6 +14,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Final, Literal
 
 from spoolq.clock import SystemClock
@@ -291,7 +292,7 @@ def _unserved(
     section: Section, backend: FileBackend, queue: str, ready: int, now: float, *, quick: bool
 ) -> None:
     text = f"queue {queue} has {_many(ready, 'ready job')} and no live worker"
-    fix = f"spoolq worker -q {queue}, or a cron line: spoolq install cron --print"
+    fix = f"spoolq worker -q {quote(queue)}, or a cron line: spoolq install cron --print"
     rows: list[JobInfo] = backend.list_jobs(
         0, 1 if quick else _MOST, states=["inactive"], queues=[queue]
     ).rows

@@ -195,7 +195,14 @@ def _surroundings(directory: str | None) -> dict[str, JSON]:
         raise Refused(USAGE, "the current directory has been removed") from None
     if directory is not None and not os.path.isdir(cwd):
         raise Refused(USAGE, f"--cwd {directory!r} is no directory")
-    return {"cwd": os.path.normpath(cwd) if directory else os.getcwd(), "env": env, "umask": mask}
+    where = os.path.normpath(cwd) if directory else os.getcwd()
+    return {"cwd": where, "env": env, "umask": mask, "by": _who()}
+
+
+def _who() -> str:
+    """Who adds it, and where: as the environment says, for the system's list of users is slow."""
+    user = os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.geteuid())
+    return f"{user}@{os.uname().nodename}".encode(errors="replace").decode()
 
 
 def _stdin() -> JSON:

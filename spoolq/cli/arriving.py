@@ -7,6 +7,7 @@ only when it waits for a job that nobody will take.
 from __future__ import annotations
 
 import os
+from shlex import quote
 
 from spoolq.cli.autostart import serving
 from spoolq.cli.output import escape, hints, say
@@ -41,7 +42,8 @@ def tell(
         if not reads and not watched:
             return
         say(f"warning: no live worker serves queue {name}; the job will wait")
-        say(f"  start one:  spoolq worker -q {name}       once, here:  spoolq process -q {name}")
+        word = quote(queue) if queue.isprintable() else quote(name)
+        say(f"  start one:  spoolq worker -q {word}       once, here:  spoolq process -q {word}")
         return
     if not reads:
         return

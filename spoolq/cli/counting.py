@@ -209,7 +209,7 @@ def _attention(backend: Backend) -> list[str]:
     if not problems and not warnings:
         return []
     said = f"{many(problems, 'problem')}, {many(warnings, 'warning')}"
-    return [f"needs attention: spoolq doctor ({said})"]
+    return [f"needs attention: spoolq doctor ({said} at a glance)"]
 
 
 def _summary(overview: Overview) -> list[str]:

@@ -61,6 +61,9 @@ def edit(
     notes: Annotated[
         list[str] | None, typer.Option("--notes", "-n", metavar="KEY=JSON", help="Merged.")
     ] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", "-L", metavar="TEXT|none", help="To tell it by.")
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Change jobs that are not running; nothing counts as a retry.
@@ -76,8 +79,10 @@ def edit(
         given["args"] = parse_json(args, "--args", list, "list")
     if kwargs is not None:
         given["kwargs"] = parse_json(kwargs, "--kwargs", dict, "object")
-    if notes:
-        given["notes"] = parse_notes(notes)
+    if notes or label is not None:
+        given["notes"] = parse_notes(notes or [])
+    if label is not None:
+        given["notes"]["label"] = None if label == NONE else label
     if not given:
         given = _in_an_editor(jobs, as_json=as_json)
     each(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from spoolq.cli.exits import USAGE, Refused
+from spoolq.cli.exits import NOT_FOUND, USAGE, Refused
 from spoolq.transitions import new_record
 
 TYPE_CHECKING = False  # see `tuples`
@@ -141,6 +141,11 @@ def _parents(opened: Opened, words: list[str]) -> list[int]:
             found += [job.id for job in find(opened.spool.backend, parse([word])).jobs]
         else:
             found += parse_ids([word])
+    newest = opened.producer.newest
+    # One that is gone counts as done; one that has never been is a slip of the finger.
+    never = [str(id_) for id_ in found if id_ > newest]
+    if never:
+        raise Refused(NOT_FOUND, f"no such job to wait for: {', '.join(never[:10])}")
     return found
 
 

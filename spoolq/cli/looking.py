@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -15,8 +16,8 @@ from spoolq.cli.following import follow as follow_log
 from spoolq.cli.formats import hint
 from spoolq.cli.listing import tries
 from spoolq.cli.output import compact, escape, print_json
-from spoolq.cli.selecting import one_job
-from spoolq.cli.waiting import told
+from spoolq.cli.selecting import one_job, some_or_last
+from spoolq.cli.waiting import print_log_lines, stopped, told
 from spoolq.clock import SystemClock
 from spoolq.logs import log_path, logged_attempts, read_log
 from spoolq.lookup import around
@@ -35,7 +36,7 @@ def add_to(app: typer.Typer) -> None:
 def logs(
     context: typer.Context,
     *,
-    selector: options.Selector = LAST,
+    selectors: options.Selectors = None,
     lines: Annotated[
         int | None, typer.Option("--lines", "-n", min=0, help="Only the last N lines.")
     ] = None,
@@ -51,12 +52,18 @@ def logs(
     path: Annotated[bool, typer.Option("--path", help="Print where its log is.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Print what a job has written. Off a terminal it is passed on byte by byte.
+    """Print what jobs have written. Of one job, off a terminal, it is passed on byte by byte.
 
     With --follow from any host, until the job has ended; the exit code is the job's own.
     """
     root = opened(context).directory
-    job = one_job(opened(context).spool, selector)
+    jobs = some_or_last(opened(context).spool, selectors).jobs
+    if len(jobs) > 1:
+        if follow or path or timestamps or attempt is not None:
+            raise Refused(USAGE, f"that takes one job, these are {len(jobs)}")
+        _print_several(root, jobs[::-1], lines, as_json=as_json)
+        return
+    [job] = jobs
     if follow:
         if as_json or attempt is not None:
             raise Refused(USAGE, "--follow shows the newest try, as it is written")
@@ -74,11 +81,28 @@ def logs(
     if lines is not None:
         output = b"".join(output.splitlines(keepends=True)[-lines:] if lines else [])
     if as_json:
-        _print_log_json(root, job.id, retries, output)
+        print_json(_log_value(root, job.id, retries, output))
     elif sys.stdout.isatty():
         print(escape(output.decode("utf-8", "replace"), lines=True), end="")
     else:
         sys.stdout.buffer.write(output)
+
+
+def _print_several(root: str, jobs: Sequence[JobInfo], lines: int | None, *, as_json: bool) -> None:
+    """What each of them has written, with its id before every line."""
+    values = []
+    for job in jobs:
+        retries = _shown_attempt(root, job)
+        output = b"" if retries is None else read_log(root, job.id, retries) or b""
+        shown = output.splitlines(keepends=True)
+        if lines is not None:
+            shown = shown[-lines:] if lines else []
+        if as_json:
+            values.append(_log_value(root, job.id, retries, b"".join(shown)))
+        else:
+            print_log_lines(job.id, shown)
+    if as_json:
+        print_json(values)
 
 
 def result(
@@ -142,7 +166,7 @@ def _follow(spool: Spool, root: str, job: JobInfo, lines: int | None, *, stamped
     try:
         code = follow_log(spool, root, job.id, write, skip=skip)
     except KeyboardInterrupt:
-        hint(f"stopped watching; {job.id} goes on — spoolq kill {job.id} to stop it")
+        hint(stopped(spool.backend.list_jobs(0, 1, ids=[job.id]).rows or [job]))
         return BY_SIGNAL + 2
     rows: list[JobInfo] = spool.backend.list_jobs(0, 1, ids=[job.id]).rows
     for ended in rows:
@@ -155,11 +179,10 @@ def _shown_attempt(root: str, job: JobInfo) -> int | None:
     return max(logged_attempts(root, job.id), default=None)
 
 
-def _print_log_json(root: str, id: int, retries: int | None, output: bytes) -> None:
-    value: dict[str, JSON] = {
+def _log_value(root: str, id: int, retries: int | None, output: bytes) -> dict[str, JSON]:
+    return {
         "id": id,
         "attempt": None if retries is None else retries + 1,
         "path": None if retries is None else log_path(root, id, retries),
         "output": output.decode("utf-8", "replace"),
     }
-    print_json(value)

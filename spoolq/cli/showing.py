@@ -231,8 +231,19 @@ def _head(found: Found, job: JobInfo) -> str:
     return left.replace("●", paint("●", right), 1) + space + paint(right)
 
 
+def _surroundings(job: JobInfo, *, show_env: bool) -> tuple[dict[str, Any], str | None]:
+    """The named arguments, as people read those of a command line, and who has added it."""
+    kwargs: dict[str, Any] = dict(job_json(job, show_env=show_env)["kwargs"])
+    if job.task != EXEC:
+        return kwargs, None
+    umask, by = kwargs.get("umask"), kwargs.pop("by", None)
+    if isinstance(umask, int):
+        kwargs["umask"] = f"{umask:03o}"
+    return kwargs, by if isinstance(by, str) else None
+
+
 def _fields(backend: Backend, found: Found, job: JobInfo, *, show_env: bool) -> dict[str, str]:
-    kwargs = job_json(job, show_env=show_env)["kwargs"]
+    kwargs, by = _surroundings(job, show_env=show_env)
     ran = run_time(job)
     where = None if job.worker is None else _where(found, job.worker)
     path = getattr(backend, "path_of", lambda _: None)(job.id)
@@ -241,7 +252,7 @@ def _fields(backend: Backend, found: Found, job: JobInfo, *, show_env: bool) -> 
         "Queue": escape(job.queue),
         "Priority": str(job.priority),
         "Attempts": tries(job).replace("/", " of "),
-        "Created": _moment(job.created, job.time),
+        "Created": _moment(job.created, job.time) + (f" by {escape(by)}" if by else ""),
         "Delayed": _ahead(job.delayed, job.time) if waits and job.delayed > job.time else None,
         "Expires": None if job.expires is None else _ahead(job.expires, job.time),
         "Retried": _moment(job.retried, job.time) if waits and job.retried is not None else None,

@@ -23,6 +23,7 @@ from spoolq.cli.formats import hint
 from spoolq.cli.output import compact, digits, escape, hints, print_json, say
 from spoolq.cli.selecting import selection, some_or_last
 from spoolq.clock import Clock, SystemClock
+from spoolq.logs import logged_attempts, read_log
 from spoolq.lookup import around
 from spoolq.model import JSON, JobInfo
 from spoolq.selection import LAST
@@ -142,6 +143,9 @@ def wait(
             "--timeout", "--wait-timeout", metavar="DURATION", help="No longer; then exit 124."
         ),
     ] = None,
+    tail: Annotated[
+        int, typer.Option("--tail", metavar="N", min=0, help="And the last N lines of what failed.")
+    ] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the exit code.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -153,7 +157,7 @@ def wait(
     most = None if timeout is None else parse_duration(timeout)
     spool = opened(context).spool
     found = some_or_last(spool, selectors)
-    waiting = Waiting([job.id for job in found.jobs])
+    waiting = Waiting(sorted(job.id for job in found.jobs))
     clock = SystemClock()
     began = clock.elapsed()
     show = _Progress(spool.backend, clock) if hints() and not quiet and not as_json else None
@@ -170,8 +174,7 @@ def wait(
     except KeyboardInterrupt:
         if show:
             show.end()
-        ids = " ".join(map(str, waiting.left[:10]))
-        hint(f"stopped watching; {ids} goes on — spoolq kill {ids} to stop it")
+        hint(stopped([waiting.now[id_] for id_ in waiting.left if id_ in waiting.now]))
         raise typer.Exit(BY_SIGNAL + 2) from None
     if show:
         show.end()
@@ -180,6 +183,7 @@ def wait(
         print_json(values[0] if selection(selectors or [LAST]).is_one else values)
     elif not quiet:
         _print_outcome(waiting, clock.elapsed() - began)
+        _print_tails(opened(context).directory, waiting, tail)
     if not in_time:
         if not quiet:
             say(f"spoolq: {_shortly(waiting.left)} not done after {age(most or 0)}")
@@ -187,6 +191,22 @@ def wait(
     if len(waiting.ids) == 1 and waiting.gone:
         say(f"spoolq: job {waiting.ids[0]} was removed, or has expired, before it ended")
     raise typer.Exit(waiting.code())
+
+
+def stopped(jobs: Sequence[JobInfo]) -> str:
+    """The words for who does not want to watch jobs any more, which go on."""
+    ids = " ".join(str(job.id) for job in jobs[:10])
+    go, them = ("go", "them") if len(jobs) > 1 else ("goes", "it")
+    if all(job.state == "active" for job in jobs):
+        return f"stopped watching; {ids} {go} on — spoolq kill {ids} to stop {them}"
+    return f"stopped watching; {ids} {go} on — spoolq kill, or remove what waits, to stop {them}"
+
+
+def print_log_lines(id: int, lines: Sequence[bytes]) -> None:
+    """Print lines of a job's output, its id before each."""
+    for line in lines:
+        text = line.decode("utf-8", "replace").removesuffix("\n")
+        print(f"{id} | {escape(text) if sys.stdout.isatty() else text}")
 
 
 def told(job: JobInfo) -> str:
@@ -273,6 +293,13 @@ def _print_outcome(waiting: Waiting, took: float) -> None:
     print("  ".join([*parts, age(took)]))
     if failed:
         print(f"failed: {_shortly(failed)}")
+
+
+def _print_tails(root: str, waiting: Waiting, lines: int) -> None:
+    for id_ in waiting.failed if lines else ():
+        retries = max(logged_attempts(root, id_), default=None)
+        output = b"" if retries is None else read_log(root, id_, retries) or b""
+        print_log_lines(id_, output.splitlines(keepends=True)[-lines:])
 
 
 def _values(waiting: Waiting) -> list[JSON]:

@@ -40,11 +40,12 @@ class Producer:
         self._fs = Filesystem(self.root, durable=durable, shared=self.settings.mode == "group")
         roots.open_root(self._fs, SystemClock().wall())
         self._layout = Layout(self.root)
+        self._ids = Counter(self._fs, self._layout.ids, "job")
         self._publisher = Fresh(
             self._fs,
             self._layout,
             Places(self._fs, self._layout),
-            Counter(self._fs, self._layout.ids, "job"),
+            self._ids,
             roots.low_water(self._fs, self.settings),
             SystemClock().elapsed,
         )
@@ -59,6 +60,11 @@ class Producer:
     def paused(self) -> Said | None:
         """Who has paused the queue of the job that was enqueued last; None: nobody."""
         return self._publisher.paused
+
+    @property
+    def newest(self) -> int:
+        """The highest id that a job has, or has had; 0 before the first."""
+        return self._ids.peek() - 1
 
     def now(self) -> float:
         """The spool's time: this host's on a local file system, else the file server's (R8)."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from spoolq import Spool
-from spoolq.cli.exits import TIMED_OUT, USAGE
+from spoolq.cli.exits import NOT_FOUND, TIMED_OUT, USAGE
 from tests.cli.conftest import SPOOLQ, Shell, Terminal
 
 
@@ -255,3 +255,18 @@ def test_nobody_looks_for_a_program_that_is_not_to_be_checked(shell: Shell, comm
     ran = shell.run("add", "--no-check", command)
 
     assert (ran.code, ran.out, ran.err) == (0, "1\n", "")
+
+
+def test_a_job_that_never_was_is_not_waited_for(shell: Shell) -> None:
+    ran = shell.run("add", "--after", "7", "true")
+
+    assert (ran.code, ran.out) == (NOT_FOUND, "")
+    assert "no such job to wait for: 7" in ran.err
+
+
+def test_a_job_that_is_gone_counts_as_done(shell: Shell) -> None:
+    shell.ok("add", "true")
+    shell.ok("remove", "1")
+    shell.ok("add", "--after", "1", "true")
+
+    assert shell.json("show", "last")["view"] == "ready"

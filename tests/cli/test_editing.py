@@ -147,3 +147,13 @@ def test_a_job_that_was_retried_meanwhile_is_not_overwritten(waiting: Shell) -> 
 
     assert in_editor(waiting, retry, "1").code == 4
     assert waiting.json("show", "1")["args"] == ["a.png"]
+
+
+def test_a_label_is_changed_and_taken_away(shell: Shell) -> None:
+    shell.ok("add", "-L", "old", "-n", "batch=7", "true")
+
+    shell.ok("edit", "-L", "new", "1")
+    assert shell.json("show", "1")["notes"] == {"label": "new", "batch": 7}
+
+    shell.ok("edit", "-L", "none", "1")
+    assert shell.json("show", "1")["notes"] == {"batch": 7}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from spoolq.cli.exits import USAGE
 from tests.cli.conftest import Shell, Terminal
 
 HOSTILE = "a\x1b[31m\nb\u202e\x07"
@@ -240,3 +242,29 @@ def test_the_path_of_a_log_is_told(shell: Shell) -> None:
     shell.ok("process")
 
     assert Path(shell.ok("logs", "--path")).read_text() == "hi\n"
+
+
+def test_the_output_of_several_jobs_says_whose_it_is(shell: Shell) -> None:
+    shell.ok("add", "-c", "echo one; echo two")
+    shell.ok("add", "printf", "three")
+    shell.ok("process")
+
+    assert shell.ok("logs", "all") == "1 | one\n1 | two\n2 | three"
+    assert shell.ok("logs", "1-2", "-n", "1") == "1 | two\n2 | three"
+    assert [log["output"] for log in shell.json("logs", "1,2")] == ["one\ntwo\n", "three"]
+
+
+@pytest.mark.parametrize("words", [["-f"], ["--path"], ["--attempt", "1"]])
+def test_what_is_about_one_log_takes_no_two_jobs(shell: Shell, words: list[str]) -> None:
+    shell.ok("add", "true")
+    shell.ok("add", "true")
+
+    assert shell.run("logs", *words, "1-2").code == USAGE
+
+
+def test_show_says_who_has_added_a_command_line(shell: Shell) -> None:
+    shell.env["USER"] = "ann"
+    shell.ok("add", "true")
+
+    assert f" by ann@{os.uname().nodename}\n" in shell.ok("show", "1")
+    assert shell.json("show", "1")["kwargs"]["by"] == f"ann@{os.uname().nodename}"

@@ -149,7 +149,7 @@ total        2        1        1       1       1      4m               0/10min
 
 last 24 h   1 finished   1 failed (50.00 %)   run p50 0.0s p95 0.0s
 workers     1 live, 1 silent, 1 of 8 slots busy    locks 1
-needs attention: spoolq doctor (PROBLEMS)
+needs attention: spoolq doctor (PROBLEMS at a glance)
 """,
     ("workers",): """\
 WORKER  HOST     PID  STATE   SLOTS  QUEUES        UP   BEAT  TASKS

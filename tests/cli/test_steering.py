@@ -183,7 +183,7 @@ def test_the_result_is_json_and_without_one_the_exit_code_is_1(mixed: Shell) -> 
         (["list", "queue:no"], 0),
         (["list", "-o", "yaml"], 2),
         (["list", "--json", "-o", "tsv"], 2),
-        (["logs", "1-2"], 2),
+        (["logs", "-f", "1-2"], 2),
         (["logs", "99"], 3),
         (["workers", "-o", "x"], 2),
     ],
@@ -196,7 +196,7 @@ def test_a_verb_that_is_not_known_is_2_with_what_was_meant(shell: Shell) -> None
     ran = shell.run("lsit")
 
     assert ran.code == 2
-    assert "Did you mean 'list'" in ran.err
+    assert "did you mean 'list'" in ran.err
 
 
 def test_a_bare_spoolq_is_usage_off_a_terminal_and_the_status_on_one(

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from spoolq import Spool
-from spoolq.cli.waiting import Waiting, progress_line, wait_for
+from spoolq.backend import Backend
+from spoolq.cli.waiting import Waiting, progress_line, stopped, wait_for
 from spoolq.model import JobInfo
 from tests.cli.conftest import Shell, Terminal, make_shell
 from tests.support import FakeClock
@@ -186,3 +187,25 @@ def test_the_progress_bar_is_drawn_as_it_was_designed() -> None:
     )
     assert progress_line(0, 3, 0, 0, 0) == "╸─────────────────────────────  0/3"
     assert progress_line(3, 3, 0, 0, 0.5) == "━" * 30 + "  3/3  30/min  ~0s"
+
+
+def test_wait_shows_the_end_of_what_failed(shell: Shell) -> None:
+    shell.ok("add", "-c", "echo fine")
+    shell.ok("add", "-c", "echo collecting; echo FAIL: test_rename; exit 1")
+    shell.ok("process")
+
+    ran = shell.run("wait", "1", "2", "--tail", "1")
+
+    assert ran.code == 1
+    assert ran.out.splitlines()[-1] == "2 | FAIL: test_rename"
+    assert "fine" not in ran.out
+
+
+def test_who_stops_watching_is_told_what_stops_the_job(backend: Backend) -> None:
+    job_id = backend.enqueue("foo")
+    [waiting] = backend.list_jobs(0, 1).rows
+    backend.dequeue(backend.register_worker())
+    [active] = backend.list_jobs(0, 1).rows
+
+    assert stopped([active]).endswith(f"spoolq kill {job_id} to stop it")
+    assert "remove what waits" in stopped([waiting])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from spoolq.cli.autostart import is_served
 from tests.cli.conftest import SPOOLQ, Shell
 from tests.support import wait_for
 
@@ -18,6 +19,7 @@ from tests.support import wait_for
 def served(shell: Shell) -> Iterator[Shell]:
     """A shell whose spool has a worker."""
     worker = shell.popen("worker", "--grace", "0", stderr=subprocess.DEVNULL)
+    wait_for(lambda: (shell.root / "workers").exists() and is_served(str(shell.root), "default", 0))
     yield shell
     worker.send_signal(signal.SIGTERM)
     worker.communicate()
@@ -48,7 +50,9 @@ def test_who_waits_no_longer_exits_124_and_the_job_goes_on(shell: Shell) -> None
     ran = shell.run("add", "-W", "--wait-timeout", "0.05", "true")
 
     assert (ran.code, ran.out) == (124, "1\n")
-    assert ran.err == "spoolq: job 1 has not ended after 0.05 s and goes on: spoolq logs -f 1\n"
+    assert ran.err.endswith(
+        "spoolq: job 1 has not ended after 0.05 s and goes on: spoolq logs -f 1\n"
+    )
     assert shell.json("show", "1")["state"] == "inactive"
 
 
