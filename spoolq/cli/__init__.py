@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from spoolq.cli.exits import BY_SIGNAL, NO, USAGE, Refused, exit_code
+from spoolq.cli.exits import BY_SIGNAL, NO, UNUSABLE, USAGE, Refused, exit_code
 from spoolq.errors import SpoolError
 
 TYPE_CHECKING = False  # see `tuples`
@@ -44,6 +44,8 @@ def _leave(code: int) -> None:
 
 def guarded(name: str, command: Callable[[], int]) -> int:
     """The exit code of a command, after one line about what went wrong, if anything did."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        _open_closed()
     try:
         code = command()
         sys.stdout.flush()
@@ -59,8 +61,43 @@ def guarded(name: str, command: Callable[[], int]) -> int:
         # `spoolq list | head`: nobody reads on. Python would complain once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO
+    except OSError as error:
+        if os.environ.get("SPOOLQ_DEBUG"):
+            raise
+        return _out_of_luck(name, error)
     except KeyboardInterrupt:
         return BY_SIGNAL + 2
+    return code
+
+
+def _open_closed() -> None:
+    """Open nothing in the place of standard streams that whoever started us has closed.
+
+    Python has None there, and prints to stdout what is meant for it; and the next file that is
+    opened would have its number.
+    """
+    while True:
+        fd = os.open(os.devnull, os.O_RDWR)
+        if fd > 2:  # that of stderr
+            os.close(fd)
+            break
+        os.set_inheritable(fd, True)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+
+
+def _out_of_luck(name: str, error: OSError) -> int:
+    """Say what the system has refused: a file, or, where none is named, what was to be printed."""
+    from spoolq.cli.complaints import complain
+
+    code = NO if error.filename is None else UNUSABLE
+    reason = error.strerror or str(error)
+    what = "what was to be printed" if error.filename is None else os.fsdecode(error.filename)
+    with suppress(OSError):
+        complain(name, sys.argv[1:], code, f"{what}: {reason}")
+    # What is left unwritten is tried once more at the exit, and would be complained of there.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 
 

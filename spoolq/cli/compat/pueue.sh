@@ -55,8 +55,14 @@ pueue() (
         follow) spoolq logs -f "$@" ;;
         wait) spoolq wait "$@" >/dev/null ;;
         kill) spoolq kill "$@" ;;
-        pause) spoolq pause "$@" ;;
-        start) spoolq resume "$@" ;;
+        pause | start)
+            act=pause
+            [ "$verb" = pause ] || act=resume
+            case ${1--g} in
+                -g | --group) spoolq queue "$act" "${2-default}" ;; # jobs that run go on
+                *) spoolq "$act" "$@" ;;
+            esac
+            ;;
         restart)
             left=$#
             while [ "$left" -gt 0 ]; do
@@ -76,7 +82,7 @@ pueue() (
         remove | rm) spoolq remove "$@" ;;
         clean) spoolq clean state:finished state:failed ;;
         edit) spoolq edit "$@" ;;
-        group) spoolq stats ;;
+        group) spoolq queue list ;;
         parallel)
             queue=default number=''
             while [ $# -gt 0 ]; do
