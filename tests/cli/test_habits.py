@@ -21,11 +21,13 @@ from typing import Any, Final
 
 import pytest
 
+from spoolq.cli.autostart import serving
 from spoolq.cli.grammar import ADD
 from spoolq.cli.tree import verbs
 from spoolq.files import registry
 from spoolq.files.store import FileBackend
 from tests.cli.conftest import SPOOLQ, Shell
+from tests.hosts.namespaces import needs_namespaces, on_host
 from tests.support import wait_for
 from tests.support.jobs import claim
 
@@ -39,10 +41,11 @@ def start(shell: Shell) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Start commands; those that still run are killed afterwards."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def begin(*words: str) -> subprocess.Popen[bytes]:
+    def begin(*words: str, elsewhere: bool = False) -> subprocess.Popen[bytes]:
         null = subprocess.DEVNULL
-        run = [*SPOOLQ, *words]
-        process = subprocess.Popen(run, env=shell.env, stdin=null, stdout=null, stderr=null)
+        run = on_host([*SPOOLQ, *words]) if elsewhere else [*SPOOLQ, *words]
+        env = {**os.environ, **shell.env}
+        process = subprocess.Popen(run, env=env, stdin=null, stdout=null, stderr=null)
         started.append(process)
         return process
 
@@ -214,16 +217,21 @@ def test_9_a_shell_line_without_c_is_refused_with_the_right_advice(shell: Shell)
 
 
 @pytest.mark.skipif(not HAS_LIMITS, reason="needs queue set --parallel")
+@pytest.mark.parametrize("elsewhere", [False, pytest.param(True, marks=needs_namespaces)])
 def test_10_a_limit_of_a_queue_holds_for_all_its_workers(
-    shell: Shell, start: Callable[..., subprocess.Popen[bytes]]
+    shell: Shell, start: Callable[..., subprocess.Popen[bytes]], *, elsewhere: bool
 ) -> None:
+    """Two on this host; one each on two hosts, which have the same name and the same pid."""
     diary = shell.root.parent / "diary"
     for _ in range(8):
         shell.ok("add", "-c", f"echo begin >>{diary}; sleep 0.05; echo end >>{diary}")
     shell.ok("queue", "set", "default", "--parallel", "1")
+    shell.ok("queue", "pause", "default")
 
     for _ in range(2):
-        start("worker", "-j", "4", "--grace", "0")
+        start("worker", "-j", "4", "--grace", "0", elsewhere=elsewhere)
+    wait_for(lambda: len(serving(str(shell.root), "default", 0)) == 2)
+    shell.ok("queue", "resume", "default")
     wait_for(lambda: shell.ok("count", "state:finished") == "8", 60)
 
     assert diary.read_text().split() == ["begin", "end"] * 8
