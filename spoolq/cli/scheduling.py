@@ -112,29 +112,15 @@ def schedule(
         "lax": lax,
     }
     said = {key: value for key, value in given.items() if value is not None}
-    acts = {
-        "-e": enqueue,
-        "-P": pause,
-        "-r": resume,
-        "-R": remove,
-        "--run": run,
-        "-d": dispatch or None,
-    }
-    _check(name, [act for act, value in acts.items() if value is not None], said, following)
-    spool = opened(context).spool
+    asked = {"-e": enqueue, "-P": pause, "-r": resume, "-R": remove, "--run": run}
+    acts = {act: whom for act, whom in asked.items() if whom is not None}
     if dispatch:
-        _dispatch(spool, as_json=as_json)
-    elif enqueue is not None:
-        _store(spool, enqueue, said, as_json=as_json)
-    elif run is not None:
-        _run(spool, run, as_json=as_json)
-    elif pause is not None or resume is not None:
-        _set_paused(spool, pause or resume or "", paused=pause is not None, as_json=as_json)
-    elif remove is not None:
-        if not spool.unschedule(remove):
-            raise _unknown(spool, remove)
-        if as_json:
-            print_json({"name": remove, "removed": True})
+        acts["-d"] = ""
+    _check(name, [*acts], said, following)
+    spool = opened(context).spool
+    if acts:
+        [(act, whom)] = acts.items()
+        _act(spool, act, whom, said, as_json=as_json)
     elif name is not None:
         _show(spool, name, following, as_json=as_json)
     else:
@@ -155,6 +141,23 @@ def _check(
 
 
 # -- acts ----------------------------------------------------------------------------------------
+
+
+def _act(spool: Spool, act: str, name: str, said: dict[str, Any], *, as_json: bool) -> None:
+    match act:
+        case "-d":
+            _dispatch(spool, as_json=as_json)
+        case "-e":
+            _store(spool, name, said, as_json=as_json)
+        case "--run":
+            _run(spool, name, as_json=as_json)
+        case "-P" | "-r":
+            _set_paused(spool, name, paused=act == "-P", as_json=as_json)
+        case "-R":
+            if not spool.unschedule(name):
+                raise _unknown(spool, name)
+            if as_json:
+                print_json({"name": name, "removed": True})
 
 
 def _store(spool: Spool, name: str, said: dict[str, Any], *, as_json: bool) -> None:
