@@ -95,10 +95,14 @@ def explained(found: Found, job: JobInfo) -> dict[str, JSON]:
 
 # -- why -----------------------------------------------------------------------------------------
 
+_SAID: Final = 45  # columns that `why` needs in its first line beside the job's name
+
 
 def explain(found: Found, job: JobInfo) -> list[str]:
     """The answer of `why` for people."""
     name, seen = _name(job), found.view(job)
+    if sys.stdout.isatty():  # a long command line is not what was asked about
+        name = cut(name, max(terminal_width() - _SAID, 10))
     reasons = found.reasons(job)
     if reasons[0].code == "paused":
         text = escape(reasons[0].text)

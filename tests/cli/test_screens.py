@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 
 from spoolq import Spool
+from spoolq.cli.tables import cells
 from spoolq.files.fs import mounted
 from tests.cli.conftest import Shell, Terminal, make_shell
 from tests.cli.scene import play
@@ -333,3 +334,13 @@ def test_a_wide_terminal_has_room_for_what_is_extra(scene: Shell) -> None:
 
     assert head.split()[-1] == "NOTE"
     assert active.endswith("61% scaling")
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_long_command_line_leaves_why_on_one_line(shell: Shell, columns: int) -> None:
+    shell.ok("add", "echo", "日本語" * 60)
+
+    first = Terminal(shell).run("why", columns=columns).out.splitlines()[0]
+
+    assert first.endswith("… is ready but not running, because")
+    assert cells(first) <= columns
