@@ -105,6 +105,7 @@ def test_junk_is_in_no_count(files: FileBackend, worker: int, root: Path, clock:
     assert files.list_jobs().total == total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["inactive", "inactive/default/0/0", "finished/0", "tmp"])
 def test_ten_thousand_junk_names_cost_a_listing_and_no_more(
     files: FileBackend, worker: int, root: Path, clock: FakeClock, where: str
