@@ -51,6 +51,7 @@ def count(root: Path) -> int:
     return sum(len(names) for top in KEPT[1:] for _, _, names in os.walk(bytes(root / top)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [touch, os.mkdir], ids=["files", "directories"])
 @pytest.mark.parametrize("name", NAMES.values(), ids=[ascii(name) for name in NAMES])
 def test_a_foreign_name_in_every_directory_stops_nobody(
