@@ -7,10 +7,12 @@ else by the worker's. Functions are never called in the worker: children of the 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from spoolq.clock import Clock, SystemClock
 from spoolq.errors import InvalidValue
+from spoolq.executables import EXEC, Programs
 from spoolq.job import Job, current_job
 from spoolq.logs import Cap
 from spoolq.runners.account import become, job_account
@@ -22,6 +24,7 @@ from spoolq.runners.pool import Pool
 from spoolq.runners.wire import Wire
 from spoolq.runners.zygote import Zygote
 from spoolq.settings import Settings
+from spoolq.tagging import tag_records
 from spoolq.tasks import RUNNERS
 
 if TYPE_CHECKING:
@@ -62,6 +65,8 @@ class Performers:
         self._backend, self._registry, self._runner = backend, registry, runner
         self._limits = {"fork": (1, None), "pool": (recycle_after, max_memory)}
         self._clock = clock or SystemClock()
+        root = registry.root
+        self._programs = None if root is None else Programs(root, self._clock)
         self._runners: dict[str, Runner] = {}
         self._known: dict[str, Function] = {}
         self._zygote = self._make_zygote()
@@ -72,7 +77,7 @@ class Performers:
         Raises OSError when the system has no process or descriptor left: the attempt has not
         begun, and its claim can be given back.
         """
-        if self._registry.is_executable(job.task):
+        if self._is_executable(job.task):
             return job.skipped() or self._get("executable").start(job)
         function = self._registry.functions.get(job.task)
         if job.listens_to(CHILD_EVENTS):
@@ -80,6 +85,11 @@ class Performers:
         if function is not None and self._known.get(job.task) is not function:
             self._renew()
         return self._get(self._choose(function)).start(job)
+
+    def _is_executable(self, task: str) -> bool:
+        if self._programs is None or task in self._registry.functions:
+            return False
+        return task == EXEC or self._programs.find(task) is not None
 
     def _choose(self, function: Function | None) -> str:
         named = getattr(function, "runner", None)
@@ -93,7 +103,8 @@ class Performers:
     def _make(self, name: str) -> Runner:
         zygote = self._zygote
         if name == "executable":
-            assert self._registry.root is not None  # noqa: S101  # is_executable said so
+            assert self._registry.root is not None  # noqa: S101  # _is_executable said so
+            assert self._programs is not None  # noqa: S101  # there is a root
             settings = lambda: self._registry.settings  # noqa: E731  # a reload replaces them
             return Executables(
                 self._registry.root,
@@ -101,6 +112,7 @@ class Performers:
                 zygote.marks,
                 self._zygote,
                 zygote.cgroups,
+                self._programs,
                 self._clock,
             )
         if name == "aio":
@@ -118,7 +130,16 @@ class Performers:
 
     def _make_zygote(self) -> Zygote:
         self._known = dict(self._registry.functions)
-        return Zygote(_kinds(self._backend, self._registry), lambda: route_logging(_current_id))
+        return Zygote(_kinds(self._backend, self._registry), self._prepare)
+
+    def _prepare(self) -> None:
+        """In the zygote: what every child would do anew, and copy the memory of."""
+        route_logging(_current_id)
+        tag_records(current_job)
+        for function in self._registry.functions.values():
+            # Annotations are read at the first call; that it has no arguments is no matter here.
+            with suppress(Exception):
+                function.decode([], {})
 
     def _renew(self) -> None:
         """A task was registered since the zygote was forked, which cannot know it."""

@@ -26,6 +26,11 @@ from spoolq.runners.output import Output, flush
 from spoolq.runners.variables import OF_SOME, variables
 from spoolq.runners.waiting import wait_readable
 
+try:  # without the enums of `signal`, which cost as much as a small job
+    import _signal as plain_signal  # type: ignore[import-not-found]
+except ImportError:
+    plain_signal = signal
+
 if TYPE_CHECKING:
     from spoolq.model import JSON
     from spoolq.runners.wire import Message, Wire
@@ -72,8 +77,13 @@ def memory() -> int:
 
 KEEP: Final = 0.01  # seconds that an empty log waits for the next job
 
-_DEFAULT: Final = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
-_IGNORED: Final = (signal.SIGUSR1, signal.SIGUSR2)
+_SETMASK: Final = int(signal.SIG_SETMASK)
+_DISPOSITIONS: Final = (  # that of SIGCHLD first
+    *((int(n), int(signal.SIG_DFL)) for n in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)),
+    (int(signal.SIGQUIT), int(signal.SIG_DFL)),
+    (int(signal.SIGUSR1), int(signal.SIG_IGN)),
+    (int(signal.SIGUSR2), int(signal.SIG_IGN)),
+)
 PDEATHSIG: Final = 1
 _CHILD_SUBREAPER: Final = 36
 
@@ -91,16 +101,14 @@ def enter(mark: int, parent: int, mask: Iterable[int]) -> None:
     os.setsid()
     set_mark(mark)
     signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    plain_signal.signal(*_DISPOSITIONS[0])
+    plain_signal.pthread_sigmask(_SETMASK, mask)
 
 
 def reset_signals() -> None:
     """As a job finds them; one that came before may have had others."""
-    for number in _DEFAULT:
-        signal.signal(number, signal.SIG_DFL)
-    for number in _IGNORED:
-        signal.signal(number, signal.SIG_IGN)
+    for number, disposition in _DISPOSITIONS:
+        plain_signal.signal(number, disposition)
 
 
 @cache
@@ -173,9 +181,13 @@ class Child:
             return not_started(error)
         ended_well = False
         try:
-            for name in OF_SOME:  # the job before this one may have had them
-                os.environ.pop(name, None)
-            os.environ.update(variables(claim, self._root, SystemClock().wall()))
+            told = variables(claim, self._root, SystemClock().wall())
+            for name in OF_SOME:
+                if name not in told:
+                    os.environ.pop(name, None)
+            for name, value in told.items():
+                if os.environ.get(name) != value:  # most are those of the last job
+                    os.environ[name] = value
             outcome = self._perform(claim, lambda: self._wire.send(["settled", serial]))
             # Only then it is certain that the same attempt is never made again.
             ended_well = outcome.ok and not outcome.settled
