@@ -158,6 +158,9 @@ def before_the_verb(
         os.environ["SPOOLQ_DEBUG"] = "1"
     if color is not None:
         os.environ["SPOOLQ_COLOR"] = color
+        from spoolq.cli.colours import enabled
+
+        enabled()  # a word that says nothing is refused at once
     context.obj = Opened(root, durability)
     if context.invoked_subcommand is None:
         if sys.stdout.isatty():

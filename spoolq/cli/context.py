@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import cached_property
 
-from spoolq.cli.exits import UNUSABLE, Refused
+from spoolq.cli.exits import UNUSABLE, USAGE, Refused
 from spoolq.root import default_root
 
 TYPE_CHECKING = False  # see `tuples`
@@ -24,6 +24,8 @@ class Opened:
 
     def __init__(self, root: str | None, durability: str | None) -> None:
         """`root` is the directory, None: where the environment says."""
+        if root == "":  # a variable that is not set: not the spool that was meant
+            raise Refused(USAGE, "--root: which directory?")
         self.given = root is not None
         self.root = root or default_root()
         self._durability = durability or None

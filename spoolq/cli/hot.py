@@ -47,6 +47,8 @@ def run(words: Sequence[str]) -> int | None:
     if chosen.get("debug"):
         os.environ["SPOOLQ_DEBUG"] = "1"
     if "color" in chosen:
+        if chosen["color"] not in ("auto", "always", "never"):
+            return None
         os.environ["SPOOLQ_COLOR"] = chosen["color"]
     if verb in _SHORT:
         import gc

@@ -17,7 +17,7 @@ from spoolq.cli.formats import hint
 from spoolq.cli.listing import tries
 from spoolq.cli.output import compact, escape, print_json
 from spoolq.cli.selecting import one_job, some_or_last
-from spoolq.cli.waiting import print_log_lines, stopped, told
+from spoolq.cli.waiting import called, print_log_lines, stopped, told
 from spoolq.clock import SystemClock
 from spoolq.logs import log_path, logged_attempts, read_log
 from spoolq.lookup import around
@@ -154,10 +154,10 @@ def _follow(spool: Spool, root: str, job: JobInfo, lines: int | None, *, stamped
         ran = age(job.time - (job.started or job.time))
         attempt = f"attempt {tries(job).replace('/', ' of ')}"
         where = f"{attempt} {escape(found.reason(job).text)}"
-        hint(f"{job.id} {escape(job.task)}, {where}, started {ran} ago")
+        hint(f"{job.id} {called(job)}, {where}, started {ran} ago")
     elif job.state == "inactive":
         view, why = found.view(job), escape(found.reason(job).text)
-        hint(f"{job.id} {escape(job.task)} is {view}: {why} (spoolq why {job.id})")
+        hint(f"{job.id} {called(job)} is {view}: {why} (spoolq why {job.id})")
     retries, skip = _shown_attempt(root, job), 0
     if lines is not None and retries is not None:
         output = read_log(root, job.id, retries) or b""

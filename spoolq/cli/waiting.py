@@ -20,9 +20,11 @@ from spoolq.cli.durations import parse_duration
 from spoolq.cli.exits import BY_SIGNAL, FAILED_ITSELF, NO, TIMED_OUT
 from spoolq.cli.following import exit_code_of
 from spoolq.cli.formats import hint
-from spoolq.cli.output import compact, digits, escape, hints, print_json, say
+from spoolq.cli.output import compact, digits, escape, hints, print_json, say, words
 from spoolq.cli.selecting import selection, some_or_last
+from spoolq.cli.tables import cut
 from spoolq.clock import Clock, SystemClock
+from spoolq.executables import EXEC
 from spoolq.logs import logged_attempts, read_log
 from spoolq.lookup import around
 from spoolq.model import JSON, JobInfo
@@ -32,6 +34,7 @@ from spoolq.why import age, brief_error
 LOOK: Final = (0.02, 0.5)  # seconds between two looks: the first, the longest
 _AT_ONCE: Final = 5000  # jobs that are asked about at once
 _ENDED: Final = frozenset({"finished", "failed"})
+_NAME: Final = 40  # columns of a command line in what is said of it
 _BAR: Final = 30  # columns of the progress bar
 
 
@@ -209,6 +212,11 @@ def print_log_lines(id: int, lines: Sequence[bytes]) -> None:
         print(f"{id} | {escape(text) if sys.stdout.isatty() else text}")
 
 
+def called(job: JobInfo) -> str:
+    """What people know a job by, in a line about it: its task, or the first of its command line."""
+    return cut(words(job), _NAME) if job.task == EXEC else escape(job.task)
+
+
 def told(job: JobInfo) -> str:
     """How a job ended, for people: `finished in 4s, result: "photo-800.jpg"`."""
     took = age((job.finished or job.time) - (job.started or job.finished or job.time))
@@ -245,7 +253,7 @@ class _Progress:
                 return
             self._said = first.code
             more = "" if first.code == "running" else f" (spoolq why {job.id})"
-            say(f"{job.id} {escape(job.task)} is {found.view(job)}: {escape(first.text)}{more}")
+            say(f"{job.id} {called(job)} is {found.view(job)}: {escape(first.text)}{more}")
 
     def _draw(self, waiting: Waiting) -> None:
         everything, done = len(waiting.ids), len(waiting.ids) - len(waiting.left)

@@ -87,3 +87,10 @@ def test_what_is_called_otherwise_elsewhere_is_no_verb_here() -> None:
     assert {said.split()[0].rstrip(",") for said in ELSEWHERE.values()} <= {
         *chain(*GROUPS.values())
     }
+
+
+@pytest.mark.parametrize("verb", ["count", "stats"])
+def test_a_root_without_a_name_is_not_the_users_own(shell: Shell, verb: str) -> None:
+    ran = shell.run("--root", "", verb)
+
+    assert (ran.code, ran.out, ran.err) == (2, "", "spoolq: --root: which directory?\n")

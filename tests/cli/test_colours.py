@@ -80,3 +80,13 @@ def test_workers_show_their_clock_and_their_version(shell: Shell, terminal: Term
     assert [row[clock : clock + 5].strip() for row in rows[:4]] == ["", "-3s", "+41s", "0s"]
     assert [row[version:].strip() for row in rows[:4]] == ["", "0.1.0", "0.0.9 !", "0.1.0"]
     assert rows[4] == "!: another version than the newest one here"
+
+
+@pytest.mark.parametrize("verb", ["count", "list", "stats"])
+def test_a_word_that_says_nothing_of_colours_is_refused_by_every_verb(
+    shell: Shell, verb: str
+) -> None:
+    ran = shell.run("--color", "sometimes", verb)
+
+    assert (ran.code, ran.out) == (2, "")
+    assert "--color 'sometimes': when?" in ran.err

@@ -209,3 +209,13 @@ def test_who_stops_watching_is_told_what_stops_the_job(backend: Backend) -> None
 
     assert stopped([active]).endswith(f"spoolq kill {job_id} to stop it")
     assert "remove what waits" in stopped([waiting])
+
+
+def test_a_command_line_is_called_by_what_it_runs(shell: Shell) -> None:
+    shell.ok("add", "make", "-j4")
+    shell.ok("add", "--no-check", "x" * 200)
+
+    assert "1 make -j4 is ready" in Terminal(shell).run("wait", "1", "--timeout", "0").out
+    long = Terminal(shell).run("wait", "2", "--timeout", "0").out.splitlines()[0]
+    assert long.startswith(f"2 {'x' * 30}")
+    assert "x" * 41 not in long
