@@ -45,11 +45,12 @@ class Listing:
 
 
 def chosen(output: str | None, *, as_json: bool) -> str:
-    """One of FORMS. Raises Refused."""
+    """One of FORMS: what is asked for, else $SPOOLQ_FORMAT, else what fits. Raises Refused."""
     if as_json:
         if output not in (None, "json"):
             raise Refused(USAGE, f"--json and -o {output}: choose one")
         return "json"
+    output = output or os.environ.get("SPOOLQ_FORMAT") or None
     if output is None or output == "table":
         # Cut to a width that nobody has would lose what a program needs.
         return "table" if sys.stdout.isatty() else "tsv"

@@ -33,6 +33,7 @@ _VARIABLES: Final = (
     ("SPOOLQ_LABEL", "The label of new jobs, when --label does not say it."),
     ("SPOOLQ_DURABILITY", "full or none."),
     ("SPOOLQ_AUTOSTART", "never: start no worker for a new command line."),
+    ("SPOOLQ_FORMAT", "The form of listings, when -o and --json do not say it."),
     ("SPOOLQ_HINTS", "0: no lines about what to do next."),
     ("SPOOLQ_COLOR, NO_COLOR, FORCE_COLOR", "auto, always or never; never; always."),
     ("SPOOLQ_EDITOR, VISUAL, EDITOR", "What `edit` opens a job in."),

@@ -158,3 +158,14 @@ def test_several_ids_make_an_array(scene: Shell, verb: str) -> None:
 )
 def test_the_checker_finds_what_is_wrong(value: object, rules: dict[str, Any]) -> None:
     assert [*problems(value, rules)] != []
+
+
+def test_the_environment_chooses_the_form_of_listings_unless_the_words_do(scene: Shell) -> None:
+    scene.env["SPOOLQ_FORMAT"] = "json"
+
+    assert len(json.loads(scene.ok("list"))) == 7
+    assert scene.ok("list", "-o", "ids", "state:failed") == "2"
+    assert len(json.loads(scene.ok("workers"))) == 2
+
+    scene.env["SPOOLQ_FORMAT"] = "yaml"
+    assert scene.run("list").code == 2
