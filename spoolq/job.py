@@ -107,6 +107,7 @@ class Job(Emitter, Generic[R]):
         "parent_ids",
         "queue",
         "retries",
+        "slot",
         "task",
         "timeout",
     )
@@ -136,6 +137,7 @@ class Job(Emitter, Generic[R]):
         attempts: int = 1,
         parents: Sequence[int] = (),
         label: str | None = None,
+        slot: int | None = None,
     ) -> None:
         """Made by Spool and Worker, not by programs."""
         self._callbacks = None  # what Emitter.__init__ does
@@ -156,6 +158,7 @@ class Job(Emitter, Generic[R]):
         self.attempts = attempts
         self.parent_ids = parents
         self.label = label
+        self.slot = slot
         self.concluded = False
         self.duplicate = False
 

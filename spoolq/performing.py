@@ -184,6 +184,7 @@ def claim_of(job: Job) -> Claim:
         "attempts": job.attempts,
         "parents": list(job.parent_ids),
         "label": job.label,
+        "slot": job.slot,
         "worker": job.worker,
     }
 

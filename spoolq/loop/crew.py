@@ -10,9 +10,10 @@ import logging
 import os
 import select
 import signal as signals
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 from spoolq.errors import InvalidType, InvalidValue, SpoolUnavailable
@@ -65,6 +66,7 @@ class Crew:
         self._poll = poll
         self._clock = clock
         self.running: dict[tuple[int, int], Member] = {}
+        self._gaps: list[int] = []  # slots below the highest that nothing runs in, a heap
         self.tasks: dict[str, int] = {}
         self.performed = self.failed = 0
         self.refused: SpoolUnavailable | None = None
@@ -90,6 +92,21 @@ class Crew:
         return len(self._ended)
 
     # -- begin -----------------------------------------------------------------------------------
+
+    def start(self, job: Job, begin: Callable[[Job], Run]) -> None:
+        """Begin a job in the lowest slot that is free, and take it on; raises what `begin` does."""
+        # Without a gap the slots from 0 on are taken, one for each that runs.
+        job.slot = heappop(self._gaps) if self._gaps else len(self.running)
+        try:
+            run = begin(job)
+        except BaseException:
+            self._give_up_slot(job)
+            raise
+        self.add(job, run)
+
+    def _give_up_slot(self, job: Job) -> None:
+        if job.slot is not None:
+            heappush(self._gaps, job.slot)
 
     def add(self, job: Job, run: Run) -> None:
         """Take on a job that has just been started."""
@@ -148,6 +165,7 @@ class Crew:
     def _leave(self, member: Member) -> None:
         job = member.job
         del self.running[member.key]
+        self._give_up_slot(member.job)
         self._odd.pop(member.key, None)
         self._paused.pop(member.key, None)
         self.tasks[job.task] -= 1

@@ -387,7 +387,7 @@ class Engine:
             return False
         assert self._runners is not None  # noqa: S101  # the run has begun
         try:
-            self.crew.add(job, self._runners.start(job))
+            self.crew.start(job, self._runners.start)
         except OSError as error:
             log.warning("no process could be made for job %d: %s", job.id, error)
             self._try(lambda: self._backend.release_job(job.id, job.retries))

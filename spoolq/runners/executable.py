@@ -378,6 +378,7 @@ def _given(
         "attempts": getattr(attempt, "attempts", None),
         "parents": getattr(attempt, "parent_ids", None),
         "label": getattr(attempt, "label", None),
+        "slot": getattr(attempt, "slot", None),
     }
     files = {
         "SPOOLQ_RESULT_FILE": scratch.result,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-OF_SOME: Final = ("SPOOLQ_LABEL", "SPOOLQ_PARENTS", "SPOOLQ_DEADLINE")
+OF_SOME: Final = ("SPOOLQ_SLOT", "SPOOLQ_LABEL", "SPOOLQ_PARENTS", "SPOOLQ_DEADLINE")
 """Those that not every job has."""
 
 
@@ -16,6 +16,7 @@ def variables(job: Mapping[str, Any], root: str | None, now: float) -> dict[str,
 
         SPOOLQ_ROOT SPOOLQ_JOB_ID SPOOLQ_TASK SPOOLQ_QUEUE SPOOLQ_WORKER
         SPOOLQ_ATTEMPT SPOOLQ_ATTEMPTS   which try this is, from 1, and how many there may be
+        SPOOLQ_SLOT                      which of the jobs that its worker runs at once, from 0
         SPOOLQ_LABEL                     its label
         SPOOLQ_PARENTS                   the ids of the jobs it has waited for, apart by blanks
         SPOOLQ_DEADLINE                  when its timeout ends it
@@ -29,6 +30,7 @@ def variables(job: Mapping[str, Any], root: str | None, now: float) -> dict[str,
         "SPOOLQ_WORKER": job.get("worker"),
         "SPOOLQ_ATTEMPT": job["retries"] + 1,
         "SPOOLQ_ATTEMPTS": job.get("attempts"),
+        "SPOOLQ_SLOT": job.get("slot"),
         "SPOOLQ_LABEL": job.get("label"),
         "SPOOLQ_PARENTS": " ".join(map(str, parents)) if parents else None,
         "SPOOLQ_DEADLINE": int(now + timeout) if timeout else None,

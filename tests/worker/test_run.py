@@ -22,6 +22,7 @@ from spoolq.memory import MemoryBackend
 from spoolq.model import State
 from spoolq.performing import Performers
 from spoolq.runners import Outcome, Run
+from spoolq.runners.program import Over
 from tests.client.world import info
 from tests.support import wait_for
 from tests.worker.conftest import Running
@@ -320,6 +321,59 @@ def test_outcomes_that_are_ready_together_are_committed_together() -> None:
 
     assert states(spool) == ["finished"] * 3
     assert batches == [3]
+
+
+class UnderWay(Over):
+    """A run that ends when it is told to."""
+
+    outcome: Outcome | None = None
+
+    def __init__(self) -> None:
+        super().__init__(Outcome(True))
+
+    def poll(self) -> Outcome | None:  # type: ignore[override]
+        return self.outcome
+
+
+def test_jobs_that_run_at_once_have_slots_of_their_own(spool: Spool) -> None:
+    spool.add_task("noop", lambda: None)
+    spool.enqueue_many(["noop"] * 5)
+    worker = spool.worker().register()
+    crew = Crew(spool.backend, select.poll(), SystemClock())
+    runs: list[UnderWay] = []
+
+    def begin(job: Job) -> Run:
+        del job
+        runs.append(UnderWay())
+        return runs[-1]
+
+    def start() -> int | None:
+        job = worker.dequeue(0)
+        assert job is not None
+        crew.start(job, begin)
+        return job.slot
+
+    def refuse(job: Job) -> Run:
+        raise OSError(f"no process for {job.id}")
+
+    assert [start(), start(), start()] == [0, 1, 2]
+    runs[1].outcome = Outcome(True)
+    crew.collect([])
+
+    job = worker.dequeue(0)
+    assert job is not None
+    with pytest.raises(OSError, match="no process"):
+        crew.start(job, refuse)
+    assert (job.slot, start()) == (1, 1)
+
+
+def test_a_task_knows_in_which_slot_it_runs(spool: Spool) -> None:
+    spool.add_task("slot", lambda: os.environ["SPOOLQ_SLOT"])
+    job = spool.enqueue("slot")
+
+    spool.worker(jobs=3).run(BURST)
+
+    assert info(job).result == "0"
 
 
 def test_a_result_that_no_spool_can_hold_fails_its_own_job_only(spool: Spool) -> None:
