@@ -167,13 +167,16 @@ class Job(Emitter, Generic[R]):
     def result(self, timeout: Seconds | None = None) -> R:
         """Wait until the job has ended, at most `timeout` seconds, and return its result.
 
+        What the task has returned, by its annotation: a dataclass is one again. Of a task that is
+        not known in this program it is the JSON that is stored.
+
         Raises JobFailed when it has failed for good, JobRemoved when it is not there any more,
         TimeoutError when the time ran out first: nothing is lost, ask again.
         """
         from spoolq.results import as_ended, result_of  # for programs that wait
 
         [(_, info)] = as_ended(self.backend, [self.id], wait_seconds(timeout))
-        return cast("R", result_of(self.id, info))
+        return self._decoded(result_of(self.id, info))
 
     async def aresult(self, timeout: Seconds | None = None) -> R:
         """`result` in asyncio; `await job` is the same without a timeout."""
@@ -181,7 +184,12 @@ class Job(Emitter, Generic[R]):
 
         ended = as_ended_async(self.backend, [self.id], wait_seconds(timeout))
         [(_, info)] = [item async for item in ended]
-        return cast("R", result_of(self.id, info))
+        return self._decoded(result_of(self.id, info))
+
+    def _decoded(self, result: JSON) -> R:
+        """What the task has returned, where the task is known; else the JSON."""
+        decode = getattr(self._registry.functions.get(self.task), "decode_result", None)
+        return cast("R", result if decode is None else decode(result))
 
     def __await__(self) -> Generator[Any, None, R]:
         return self.aresult().__await__()
@@ -495,6 +503,10 @@ class Job(Emitter, Generic[R]):
     def _end_call(self, value: JSON) -> JSON:
         if self._resolved:
             value = None
+        elif value is not None:
+            from spoolq.arguments import to_json  # the task's own module has it by now
+
+            value = to_json(value)
         check_json(value, "result")
         self.emit("finish")
         return value

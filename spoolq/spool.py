@@ -234,12 +234,12 @@ class Spool(Emitter):
         the task.
         """
         own, of_jobs = of_the_task(options)
-        aliases = own.pop("aliases", ())
+        name, aliases = own.pop("name", None), own.pop("aliases", ())
         if isinstance(aliases, str):
             raise InvalidType(f"aliases is a list of names, not {aliases!r:.60}")
 
         def register(fn: Callable[..., Any]) -> AnyTask[..., Any]:
-            known_as = own.pop("name", None) or fn.__name__
+            known_as = _name_of(fn) if name is None else check_task(name)
             if isinstance(fn, type):
                 if not callable(getattr(fn, "run", None)):
                     raise InvalidType(f"task {known_as!r}: a class needs a method `run`")
@@ -795,6 +795,15 @@ class Spool(Emitter):
     def reset(self, *, all: bool = False, locks: bool = False) -> None:
         """Forget everything, or all locks."""
         self.backend.reset(all=all, locks=locks)
+
+
+def _name_of(fn: Any) -> str:
+    if not callable(fn):
+        raise InvalidType(f"a task is a function, and options go by keyword: name={fn!r:.60}")
+    try:
+        return str(fn.__name__)
+    except AttributeError:
+        raise InvalidType(f"{fn!r:.60} has no name: @spool.task(name=…) gives one") from None
 
 
 def _user(by: str | None) -> str:

@@ -220,6 +220,10 @@ class AnyTask(Generic[P, R]):
         """The arguments of a job as the function wants them. Raises InvalidType."""
         return self._parameters.decode(args, kwargs)
 
+    def decode_result(self, value: JSON) -> Any:
+        """A result as the function has returned it. Raises InvalidType."""
+        return self._parameters.decode_result(value)
+
     def _context(self) -> tuple[Any, ...]:
         if not self.takes_context:
             return ()
