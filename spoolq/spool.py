@@ -43,7 +43,7 @@ from spoolq.model import (
 )
 from spoolq.registry import Registry
 from spoolq.root import default_root
-from spoolq.schedules import DISPATCH_INTERVAL, OPTIONS
+from spoolq.schedules import DISPATCH_INTERVAL, OPTIONS, new_schedule
 from spoolq.tasks import (
     AnyTask,
     AsyncTask,
@@ -100,6 +100,8 @@ class ScheduleOptions(TypedDict, total=False):
     priority: int
     queue: str
     timeout: Seconds | None
+    concurrency: Concurrency | Sequence[Concurrency] | None
+    rate: Rate | Sequence[Rate] | None
 
 
 class _Cron(Protocol):
@@ -109,6 +111,8 @@ class _Cron(Protocol):
     def __call__(self, fn: AsyncTask[P, R], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(self, fn: Task[P, R], /) -> Task[P, R]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, cls: type[_Runs[P, R]], /) -> Task[P, R]: ...
     @overload
     def __call__(  # type: ignore[overload-overlap]
         self, fn: Callable[P, Coroutine[Any, Any, R]], /
@@ -675,13 +679,18 @@ class Spool(Emitter):
         `cron` has five fields or is a nickname, `tz` is an IANA zone. `catch_up` says what becomes
         of firings that were missed, "none", "latest" or "all" (at most 1,000); `overlap="skip"`
         fires none while the last job has not ended; `jitter` puts each off by up to so many
-        seconds. The other options are those of the job. A schedule is in UTC unless told otherwise.
+        seconds. The other options are those of the job; of a task that is given as an object they
+        are its own where none is given here, and its arguments are checked as for `enqueue`. A
+        schedule is in UTC unless told otherwise.
 
-        Raises InvalidValue for an expression that is none, or never fires, and an unknown zone.
+        Raises InvalidValue for an expression that is none, or never fires, and an unknown zone,
+        InvalidType for arguments that the task does not take, and for one that is unique.
         """
-        name_of_task = task.name if isinstance(task, AnyTask) else task
-        given = {key: _plain_seconds(value) for key, value in options.items()}
-        return self.backend.schedule(name, cron, name_of_task, args, **given)
+        if isinstance(task, AnyTask):
+            task, args, given = _of_schedule(task, args, options)
+        else:
+            given = _schedule_options(options)
+        return self.backend.schedule(name, cron, task, args, **given)
 
     def unschedule(self, name: str) -> bool:
         """Remove a schedule; its jobs stay. False when there is none [273]."""
@@ -744,26 +753,27 @@ class Spool(Emitter):
     ) -> _Cron:
         """Declare that the decorated function or task is enqueued whenever `cron` fires.
 
-        The schedule is called like the task unless `name` is given; its options are those of
-        `schedule`, and for the job those of the task. It is stored by whoever dispatches: a
-        worker when it starts. Raises InvalidValue for a wrong expression or zone.
-        """
-        from spoolq.cron import check_zone, parse
+        The schedule is called like the task unless `name` is given, which a second one for the same
+        task needs; its options are those of `schedule`, and for the job those of the task. It is
+        stored by whoever dispatches: a worker when it starts.
 
-        parse(cron)
-        check_zone(options.get("tz", "UTC"))
+        Raises InvalidType, InvalidValue for what `schedule` would refuse.
+        """
+        from spoolq.cron import check_cron
+
+        check_cron(cron, options.get("tz", "UTC"))
+        _schedule_options(options)
 
         def declare(fn: Any) -> Any:
-            task = fn if isinstance(fn, AnyTask) else self._add(fn.__name__, fn)
+            task = fn if isinstance(fn, AnyTask) else self.task(fn)
             known_as = task.name if name is None else name
-            given = {**task.options, **options}
+            if known_as in task.schedules:
+                raise InvalidValue(f"schedule {known_as!r} is declared twice: give one a name=")
+            called, given_args, given = _of_schedule(task, args, options)
+            new_schedule(known_as, cron, called, given_args, 0.0, **given)
+            task.schedules.add(known_as)
             self._registry.schedules[known_as] = Declaration(
-                known_as,
-                cron,
-                task.name,
-                list(args),
-                {key: _plain_seconds(value) for key, value in given.items() if key in OPTIONS},
-                place_in_code(task.fn),
+                known_as, cron, called, given_args, given, place_in_code(task.fn)
             )
             return task
 
@@ -795,6 +805,31 @@ class Spool(Emitter):
     def reset(self, *, all: bool = False, locks: bool = False) -> None:
         """Forget everything, or all locks."""
         self.backend.reset(all=all, locks=locks)
+
+
+def _schedule_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """As the backend takes them. Raises InvalidType for one that there is not."""
+    known = OPTIONS - {"declared"}
+    unknown = options.keys() - known
+    if unknown:
+        hint = ', but overlap="skip"' if "unique" in min(unknown) else ""
+        raise InvalidType(
+            f"a schedule has no option {min(unknown)!r}{hint}: only {', '.join(sorted(known))}"
+        )
+    return {key: _plain_seconds(value) for key, value in options.items()}
+
+
+def _of_schedule(
+    task: AnyTask[..., Any], args: Sequence[Any], options: Mapping[str, Any]
+) -> tuple[str, list[JSON], dict[str, Any]]:
+    """The task, the arguments and the options of a schedule that calls this task."""
+    if isinstance(args, str) or not isinstance(args, Sequence):
+        raise InvalidType(f"args must be a list of values, not {args!r:.60}")
+    call = task.call(*args, **(options.get("kwargs") or {}))
+    given = {**call.options, **{key: item for key, item in options.items() if key != "kwargs"}}
+    if call.kwargs:
+        given["kwargs"] = call.kwargs
+    return call.task, call.args, _schedule_options(given)
 
 
 def _name_of(fn: Any) -> str:

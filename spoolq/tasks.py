@@ -133,6 +133,8 @@ class AnyTask(Generic[P, R]):
             raise InvalidType(f"task {name!r}: backoff is a function of the number of retries")
         self._backoff = backoff
         self._enqueue = enqueue
+        self.schedules: Final[set[str]] = set()
+        """The schedules that `@spool.cron` has declared for it."""
         self._parameters = Parameters(name, fn, takes_context=takes_context)
         functools.update_wrapper(self, fn)
 
