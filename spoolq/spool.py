@@ -31,7 +31,7 @@ from spoolq.flows import ON_FAILED, Batch, Signature, chain, group, on_failed
 from spoolq.guard import Guard
 from spoolq.job import Job, Seconds, current_job, is_async, wait_seconds
 from spoolq.listing import Listing
-from spoolq.middleware import Middleware
+from spoolq.middleware import Call, Middleware
 from spoolq.model import (
     FOREGROUND_QUEUE,
     JSON,
@@ -47,6 +47,7 @@ from spoolq.schedules import DISPATCH_INTERVAL, OPTIONS, new_schedule
 from spoolq.tasks import (
     AnyTask,
     AsyncTask,
+    BatchOptions,
     Concurrency,
     EnqueueOptions,
     OnConflict,
@@ -180,7 +181,9 @@ class Spool(Emitter):
         )
         self._registry = Registry()
         watch = partial(_on_failed, self)
-        self._registry.builtin[ON_FAILED] = Task(ON_FAILED, watch, self.enqueue, takes_context=True)
+        self._registry.builtin[ON_FAILED] = Task(
+            ON_FAILED, watch, self.enqueue, self.aenqueue, takes_context=True
+        )
         self._declared = 0  # declarations of this program that are stored
         self.use(_open(url, options))
 
@@ -257,14 +260,19 @@ class Spool(Emitter):
 
     def _add(self, name: str, fn: Callable[..., Any], **options: Any) -> AnyTask[..., Any]:
         make = AsyncTask if is_async(fn) else Task
-        task: AnyTask[..., Any] = make(name, fn, self.enqueue, **options)
+        task: AnyTask[..., Any] = make(name, fn, self.enqueue, self.aenqueue, **options)
         self._registry.functions[check_task(task.name)] = task
         return task
 
     # -- hooks -----------------------------------------------------------------------------------
 
     def add_middleware(self, middleware: Middleware) -> None:
-        """Have this done around every enqueue and every run: see `spoolq.middleware`."""
+        """Have this done around every enqueue and every run: see `spoolq.middleware`.
+
+        Raises InvalidType for what is no object of a class derived from Middleware.
+        """
+        if not isinstance(middleware, Middleware):
+            raise InvalidType(f"a middleware is an object derived from it, not {middleware!r:.60}")
         self._registry.middleware.append(middleware)
 
     def on_startup(self, fn: W) -> W:
@@ -322,21 +330,38 @@ class Spool(Emitter):
             "timeout": timeout,
             "hold": hold,
         }
-        if unique is not None or concurrency is not None or rate is not None:
-            options |= _gates(unique, unique_while, unique_for, on_conflict, concurrency, rate)
-        elif unique_while is not None or unique_for is not None or on_conflict != "return":
-            raise InvalidType("unique_while, unique_for and on_conflict are for unique jobs")
+        gates = (unique, unique_while, unique_for, on_conflict, concurrency, rate)
+        if gates != _NO_GATES:
+            options |= _gates(*gates)
         if self._registry.middleware:
-            from spoolq.middleware import Call, around_enqueue
+            from spoolq.middleware import around_enqueue
 
-            store = around_enqueue(
-                self._registry.middleware,
-                lambda call: self._store(
-                    call.task, call.args, call.kwargs, call.options, on_conflict
-                ),
-            )
+            store = around_enqueue(self._registry.middleware, self._storing(on_conflict))
             return store(Call(task, list(args), dict(kwargs or {}), options))
         return self._store(task, args, kwargs, options, on_conflict)
+
+    async def aenqueue(
+        self,
+        task: str,
+        args: Sequence[JSON] = (),
+        kwargs: Mapping[str, JSON] | None = None,
+        **options: Unpack[EnqueueOptions],
+    ) -> Job:
+        """`enqueue` in asyncio: the loop goes on while the disk makes the job durable."""
+        import asyncio  # 30 ms, which programs that use it have spent already
+
+        if not self._registry.middleware:
+            return await asyncio.to_thread(self.enqueue, task, args, kwargs, **options)
+        from spoolq.middleware import around_aenqueue
+
+        given, on_conflict = _spread(options)
+        store = around_aenqueue(self._registry.middleware, self._storing(on_conflict))
+        return await store(Call(task, list(args), dict(kwargs or {}), given))
+
+    def _storing(self, on_conflict: str) -> Callable[[Call], Job]:
+        return lambda call: self._store(
+            call.task, call.args, call.kwargs, call.options, on_conflict
+        )
 
     def _store(
         self,
@@ -411,12 +436,31 @@ class Spool(Emitter):
         }
         return self.enqueue("exec", words, surroundings, **options)
 
-    def enqueue_many(self, jobs: Iterable[str | Sequence[Any]], **options: Any) -> list[int]:
+    def enqueue_many(
+        self, jobs: Iterable[str | Sequence[Any]], **options: Unpack[BatchOptions]
+    ) -> list[int]:
         """Store several jobs, all or none, and return their ids. See `Backend.enqueue_many`.
 
-        Each is a task name, (task,), (task, args) or (task, args, kwargs).
+        Each is a task name, (task,), (task, args) or (task, args, kwargs): `task.make(…)` makes
+        these. Its options are those of `enqueue`, for all of them; they cannot be unique. Raises
+        InvalidType, InvalidValue.
         """
-        ids = self.backend.enqueue_many(jobs, **options)
+        if isinstance(jobs, str | bytes | Mapping):
+            raise InvalidType(f"jobs is a list of (task, args, kwargs), not {jobs!r:.60}")
+        unknown = options.keys() - BatchOptions.__annotations__.keys()
+        if unknown - EnqueueOptions.__annotations__.keys():
+            known = ", ".join(BatchOptions.__annotations__)
+            raise InvalidType(f"there is no option {min(unknown)!r}, only {known}")
+        if self._registry.middleware:
+            from spoolq.middleware import Calls, around_enqueue_many
+
+            store = around_enqueue_many(
+                self._registry.middleware,
+                lambda calls: self.backend.enqueue_many(calls.jobs, **calls.options),
+            )
+            ids = store(Calls(list(jobs), dict(options)))
+        else:
+            ids = self.backend.enqueue_many(jobs, **options)
         if self._callbacks is not None:
             for job_id in ids:
                 self.emit("enqueue", job_id)
@@ -884,6 +928,35 @@ def _claims(worker: Worker, options: DequeueOptions) -> Iterator[Job]:
         yield job
 
 
+# What `Spool.enqueue` has where nothing is given.
+_NO_GATES: Final = (None, None, None, "return", None, None)
+_GATES: Final = ("unique", "unique_while", "unique_for", "on_conflict", "concurrency", "rate")
+_PLAIN: Final[Mapping[str, Any]] = {
+    "attempts": 1,
+    "delay": 0,
+    "expire": None,
+    "lax": False,
+    "notes": None,
+    "parents": (),
+    "priority": 0,
+    "queue": "default",
+    "timeout": None,
+    "hold": False,
+}
+
+
+def _spread(given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """The options of `Spool.enqueue` as those of `Backend.enqueue`, and what a conflict means."""
+    unknown = given.keys() - {*_PLAIN, *_GATES}
+    if unknown:
+        raise InvalidType(f"there is no option {min(unknown)!r}")
+    options = {**_PLAIN, **{name: value for name, value in given.items() if name in _PLAIN}}
+    gates = tuple(given.get(name, none) for name, none in zip(_GATES, _NO_GATES, strict=True))
+    if gates != _NO_GATES:
+        options |= _gates(*gates)
+    return options, str(given.get("on_conflict", "return"))
+
+
 def _gates(
     unique: str | bool | None,
     unique_while: str | None,
@@ -893,6 +966,9 @@ def _gates(
     rate: object,
 ) -> dict[str, Any]:
     """The options of `Backend.enqueue` for a job that has to pass something."""
+    alone = (unique_while, unique_for, on_conflict) == (None, None, "return")
+    if unique is None and not alone:
+        raise InvalidType("unique_while, unique_for and on_conflict are for unique jobs")
     if on_conflict not in ("return", "raise", "replace"):
         raise InvalidValue(f"on_conflict is return, raise or replace: {on_conflict!r:.40}")
     found = _given(

@@ -39,8 +39,8 @@ RUNNERS: Final = ("fork", "pool", "aio")
 """How a function can be performed: a child a job, children that stay, coroutines in one child."""
 
 
-class EnqueueOptions(TypedDict, total=False):
-    """The options of `Spool.enqueue`."""
+class BatchOptions(TypedDict, total=False):
+    """The options of `Spool.enqueue_many`."""
 
     attempts: int
     delay: Seconds
@@ -52,12 +52,17 @@ class EnqueueOptions(TypedDict, total=False):
     queue: str
     timeout: Seconds | None
     hold: bool
+    concurrency: Concurrency | Sequence[Concurrency] | None
+    rate: Rate | Sequence[Rate] | None
+
+
+class EnqueueOptions(BatchOptions, total=False):
+    """The options of `Spool.enqueue`."""
+
     unique: str | bool | None
     unique_while: UniqueWhile | None
     unique_for: Seconds | None
     on_conflict: OnConflict
-    concurrency: Concurrency | Sequence[Concurrency] | None
-    rate: Rate | Sequence[Rate] | None
 
 
 Errors = type[Exception] | tuple[type[Exception], ...]
@@ -104,6 +109,7 @@ class AnyTask(Generic[P, R]):
         name: str,
         fn: Callable[..., Any],
         enqueue: Callable[..., Job],
+        aenqueue: Callable[..., Coroutine[Any, Any, Job]],
         *,
         takes_context: bool = False,
         options: dict[str, Any] | None = None,
@@ -132,7 +138,7 @@ class AnyTask(Generic[P, R]):
         if backoff is not None and not callable(backoff):
             raise InvalidType(f"task {name!r}: backoff is a function of the number of retries")
         self._backoff = backoff
-        self._enqueue = enqueue
+        self._enqueue, self._aenqueue = enqueue, aenqueue
         self.schedules: Final[set[str]] = set()
         """The schedules that `@spool.cron` has declared for it."""
         self._parameters = Parameters(name, fn, takes_context=takes_context)
@@ -165,9 +171,9 @@ class AnyTask(Generic[P, R]):
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """`enqueue` in asyncio: the loop goes on while the disk makes the job durable."""
-        import asyncio  # 30 ms, which programs that use it have spent already
-
-        return await asyncio.to_thread(self.enqueue, *args, **kwargs)
+        positional, named = self._parameters.encode(args, kwargs)
+        options = self._filled(args, kwargs) if self._templates else self.options
+        return await self._aenqueue(self.name, positional, named, **options)
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Signature:
         """This call for a flow, with the task's options: see `spoolq.flows`."""

@@ -93,3 +93,13 @@ def test_two_identical_enqueues_make_two_jobs(spool: Spool) -> None:
     first, second = spool.enqueue("foo", [1]), spool.enqueue("foo", [1])
     assert first.id != second.id
     assert len(list(spool.jobs())) == 2
+
+
+def test_a_batch_is_a_list_of_jobs_and_has_the_options_there_are(spool: Spool) -> None:
+    with pytest.raises(InvalidType, match="jobs is a list"):
+        spool.enqueue_many("foo")  # not three jobs, f, o and o
+    with pytest.raises(InvalidType, match="no option 'dealy'"):
+        spool.enqueue_many(["foo"], dealy=5)  # type: ignore[call-arg]  # the point
+    with pytest.raises(InvalidType, match="cannot be unique"):
+        spool.enqueue_many(["foo"], unique="key")  # type: ignore[call-arg]  # the point
+    assert spool.jobs().total == 0
