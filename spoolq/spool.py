@@ -86,6 +86,27 @@ class _Runs(Protocol[P, R_co]):
         """Do it."""
 
 
+class _RunsAsync(Protocol[P, R_co]):
+    """The same with an `async def run`."""
+
+    def run(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        """Do it."""
+
+
+class _RunsWithContext(Protocol[P, R_co]):
+    """The same with `takes_context`."""
+
+    def run(self, job: Job, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Do it."""
+
+
+class _RunsAsyncWithContext(Protocol[P, R_co]):
+    """The same with both."""
+
+    def run(self, job: Job, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        """Do it."""
+
+
 class ScheduleOptions(TypedDict, total=False):
     """The options of a schedule: its own, and those of its jobs."""
 
@@ -113,6 +134,10 @@ class _Cron(Protocol):
     @overload
     def __call__(self, fn: Task[P, R], /) -> Task[P, R]: ...  # type: ignore[overload-overlap]
     @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, cls: type[_RunsAsync[P, R]], /
+    ) -> AsyncTask[P, R]: ...
+    @overload
     def __call__(self, cls: type[_Runs[P, R]], /) -> Task[P, R]: ...
     @overload
     def __call__(  # type: ignore[overload-overlap]
@@ -126,6 +151,10 @@ class _Register(Protocol):
     """`@spool.task(…)`."""
 
     @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, cls: type[_RunsAsync[P, R]], /
+    ) -> AsyncTask[P, R]: ...
+    @overload
     def __call__(self, cls: type[_Runs[P, R]], /) -> Task[P, R]: ...
     @overload
     def __call__(  # type: ignore[overload-overlap]  # the first that fits counts
@@ -138,6 +167,12 @@ class _Register(Protocol):
 class _RegisterWithContext(Protocol):
     """`@spool.task(takes_context=True, …)`: the job is no argument of the call."""
 
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, cls: type[_RunsAsyncWithContext[P, R]], /
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, cls: type[_RunsWithContext[P, R]], /) -> Task[P, R]: ...
     @overload
     def __call__(  # type: ignore[overload-overlap]
         self, fn: Callable[Concatenate[Job, P], Coroutine[Any, Any, R]], /
@@ -215,6 +250,10 @@ class Spool(Emitter):
         """Register a function under a name, replacing the one that had it."""
         return self._add(name, fn)
 
+    @overload
+    def task(  # type: ignore[overload-overlap]
+        self, cls: type[_RunsAsync[P, R]], /
+    ) -> AsyncTask[P, R]: ...
     @overload
     def task(self, cls: type[_Runs[P, R]], /) -> Task[P, R]: ...
     @overload

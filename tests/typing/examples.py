@@ -167,7 +167,19 @@ class Resize:
         return len(path) * width
 
 
+class Fetch:
+    async def run(self, url: str) -> bytes:
+        return url.encode()
+
+
+class Report:
+    def run(self, job: Job, pages: int) -> int:
+        return job.id * pages
+
+
 def classes(spool: Spool) -> None:
+    assert_type(spool.task(Fetch).enqueue("u"), Job[bytes])
+    assert_type(spool.task(takes_context=True)(Report).enqueue(3), Job[int])
     resize = spool.task(Resize)
     job = resize.enqueue("ab", width=3)
     assert_type(job, Job[int])
