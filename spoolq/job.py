@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from copy import deepcopy
 from dataclasses import replace
 from datetime import timedelta
@@ -448,9 +448,7 @@ class Job(Emitter, Generic[R]):
         try:
             value = self._invoke()
             if isinstance(value, CoroutineType):
-                import asyncio  # 30 ms, for who has coroutines
-
-                value = asyncio.run(value)
+                value = _run_to_its_end(value)
             return self._end_call(value)
         finally:
             self._end_task()
@@ -716,6 +714,21 @@ class _Child:
         self.run: Final = run
         self.reaped = False
         self.committed = False
+
+
+def _run_to_its_end(coroutine: CoroutineType[Any, Any, Any]) -> Any:
+    """Run a coroutine in a loop of its own, also where one runs that has to wait meanwhile."""
+    import asyncio  # 30 ms, for who has coroutines
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    # A test that is a coroutine drains its spool: a thread has one loop, so this takes another.
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(copy_context().run, asyncio.run, coroutine).result()
 
 
 def is_async(function: Callable[..., Any]) -> bool:
