@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from spoolq.errors import InvalidValue
+from spoolq.errors import InvalidType, InvalidValue
 
 Callback = Callable[..., object]
 
@@ -26,9 +26,12 @@ class Emitter:
         self._callbacks: dict[str, list[Callback]] | None = None
 
     def on(self, event: str, callback: Callback) -> None:
-        """Call `callback(self, …)` whenever `event` happens. Raises InvalidValue if none such."""
+        """Call `callback(self, …)` whenever `event` happens. Raises InvalidValue if none such,
+        InvalidType for what cannot be called."""
         if event not in self.EVENTS:
             raise InvalidValue(f"unknown event {event!r}: there is {', '.join(self.EVENTS)}")
+        if not callable(callback):
+            raise InvalidType(f"what is called on {event!r} is a function, not {callback!r:.60}")
         if self._callbacks is None:
             self._callbacks = {}
         self._callbacks.setdefault(event, []).append(callback)

@@ -292,6 +292,9 @@ class Job(Emitter, Generic[R]):
         May be called in a tight loop: it is written at most ten times a second, and the last word
         when the task ends. False when the job is gone.
         """
+        for name, value in (("done", done), ("total", total)):
+            if type(value) not in (int, float) and (value is not None or name == "done"):
+                raise InvalidType(f"{name} must be a number, not {value!r:.60}")
         note = {"done": done, "total": total, "message": message}
         self._held_back = None
         check_json(note, "progress")

@@ -57,7 +57,7 @@ from spoolq.tasks import (
     UniqueWhile,
     of_the_task,
 )
-from spoolq.transitions import Backoff, check_id, check_task, parent_blocks
+from spoolq.transitions import Backoff, check_id, check_seconds, check_task, parent_blocks
 from spoolq.worker import Worker
 
 P = ParamSpec("P")
@@ -209,9 +209,9 @@ class Spool(Emitter):
         super().__init__()
         options = _given(
             backoff=backoff,
-            missing_after=_seconds(missing_after),
-            remove_after=_seconds(remove_after),
-            stuck_after=_seconds(stuck_after),
+            missing_after=_checked_seconds(missing_after, "missing_after"),
+            remove_after=_checked_seconds(remove_after, "remove_after"),
+            stuck_after=_checked_seconds(stuck_after, "stuck_after"),
             durability=durability,
         )
         self._registry = Registry()
@@ -950,8 +950,10 @@ def _open(url: object, options: dict[str, Any]) -> Backend:
         raise InvalidType(f"a spool is a path or {MEMORY!r}, not {type(url).__name__}")
     if url == MEMORY:
         from spoolq.memory import MemoryBackend  # only who uses it pays for it
+        from spoolq.settings import check_durability
 
-        options.pop("durability", None)  # nothing of it survives the process anyway
+        # Nothing of it survives the process anyway.
+        check_durability(options.pop("durability", "none"))
         return MemoryBackend(**options)
     path = os.fspath(url)
     if not path or "://" in path:
@@ -1032,6 +1034,10 @@ def _kept(**filters: Iterable[Any] | None) -> dict[str, list[Any]]:
         if isinstance(values, str | bytes):
             raise InvalidType(f"{name} must be a list, not the string {values!r}")
     return {name: list(values) for name, values in _given(**filters).items()}
+
+
+def _checked_seconds(value: Seconds | None, name: str) -> float | None:
+    return None if value is None else check_seconds(value, name)
 
 
 def _seconds(value: Seconds | None) -> float | None:
