@@ -11,6 +11,8 @@ import pytest
 from spoolq.cli.tree import verbs
 from tests.cli.conftest import REPOSITORY, Shell
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = REPOSITORY / "spoolq" / "cli" / "compat"
 SHELLS = ("sh", "bash")
 # In place of spoolq: says with which words it was called.

@@ -29,6 +29,8 @@ from tests.cli.conftest import SPOOLQ, Shell
 from tests.support import wait_for
 from tests.support.jobs import claim
 
+pytestmark = pytest.mark.slow
+
 HAS_UNIQUE: Final = any("--unique" in option.flags for option in ADD.options)
 _SET: Final = verbs().get("queue set")
 HAS_LIMITS: Final = _SET is not None and any("--parallel" in flag.names for flag in _SET.flags)
@@ -56,10 +58,12 @@ def jobs(shell: Shell) -> dict[int, Any]:
     return {job["id"]: job for job in json.loads(shell.run("list", "--json").out)}
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "seconds", [pytest.param(15), pytest.param(60, marks=pytest.mark.exhaustive)]
+)
 def test_1_a_minute_of_killing_loses_no_job_and_doubles_none(
-    shell: Shell, start: Callable[..., subprocess.Popen[bytes]]
+    shell: Shell, start: Callable[..., subprocess.Popen[bytes]], seconds: int
 ) -> None:
     diary = shell.root.parent / "diary"
     lines = "x\n" * 500
@@ -68,7 +72,7 @@ def test_1_a_minute_of_killing_loses_no_job_and_doubles_none(
     subprocess.run(run, env=shell.env, input=lines.encode(), check=True, stdout=subprocess.DEVNULL)
     pick = random.Random(4)
     processes = [start("process", "-j", "4") for _ in range(3)]
-    until = time.monotonic() + 60
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
         pick.choice(processes).send_signal(signal.SIGKILL)
         for number, process in enumerate(processes):
@@ -113,7 +117,6 @@ def test_3_the_very_argv_arrives(shell: Shell) -> None:
     assert json.loads(shell.ok("logs", "1")) == argv
 
 
-@pytest.mark.slow
 def test_4_the_10001st_add_costs_what_the_first_costs(shell: Shell, tmp_path: Path) -> None:
     full = tmp_path / "full"
     FileBackend(str(full), durability="none").enqueue_many([("exec", ["true"])] * 10_000)

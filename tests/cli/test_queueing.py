@@ -121,6 +121,7 @@ def test_a_limit_is_shown_and_explained(busy: Shell) -> None:
     assert queues(busy)["gpu"]["limit"] is None
 
 
+@pytest.mark.slow
 def test_a_worker_with_many_slots_keeps_to_the_limit_and_runs_everything(shell: Shell) -> None:
     shell.add_executable("alone", 'mkdir "$SPOOLQ_ROOT/tmp/x" && rmdir "$SPOOLQ_ROOT/tmp/x"')
     shell.ok("queue", "set", "default", "--limit", "1")

@@ -17,6 +17,8 @@ from tests.contrib import need
 from tests.contrib.running import EXAMPLES, Running, fetch
 from tests.support import wait_for
 
+pytestmark = pytest.mark.slow
+
 need("flask")
 
 HERE = EXAMPLES / "linkcheck"

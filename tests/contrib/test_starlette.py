@@ -19,6 +19,8 @@ from tests.contrib import need
 from tests.contrib.running import EXAMPLES, Running, fetch
 from tests.support import wait_for
 
+pytestmark = pytest.mark.slow
+
 need("starlette", "fastapi", "uvicorn")
 
 from starlette.requests import HTTPConnection  # noqa: E402
@@ -83,7 +85,6 @@ class TestWorkerBeside:
             running.kill()
         assert self.pids(spool.repair()) == []
 
-    @pytest.mark.slow
     def test_another_one_starts_when_it_dies(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

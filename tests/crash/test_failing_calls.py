@@ -16,15 +16,22 @@ import pytest
 
 from spoolq.errors import SpoolUnavailable
 from tests.crash.conftest import Count
-from tests.crash.scenarios import SCENARIOS, TYPICAL, Scenario
+from tests.crash.scenarios import FEW, SCENARIOS, TYPICAL, Scenario
 from tests.crash.trial import Fault, Ground, descriptors, open_spool, perform, verify
 from tests.support.faults import LoseReply, Mount, Plan, Refuse
 
 every_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda item: item.name)
-RARE = (pytest.mark.slow, pytest.mark.exhaustive)
+
+
+def _marks(scenario: Scenario) -> Any:
+    if scenario.name in FEW:
+        return ()
+    return pytest.mark.slow if scenario.name in TYPICAL else pytest.mark.exhaustive
+
+
 typical_first = pytest.mark.parametrize(
     "scenario",
-    [pytest.param(item, marks=() if item.name in TYPICAL else RARE) for item in SCENARIOS],
+    [pytest.param(item, marks=_marks(item)) for item in SCENARIOS],
     ids=lambda item: item.name,
 )
 ENDING = [item for item in SCENARIOS if item.name.startswith(("finish", "fail"))]

@@ -14,16 +14,16 @@ import pytest
 
 from tests.crash.conftest import Count
 from tests.crash.dying import changes, dies, killed
-from tests.crash.scenarios import SCENARIOS, TYPICAL, Act, Scenario, look, repair
+from tests.crash.scenarios import FEW, SCENARIOS, Act, Scenario, look, repair
 from tests.crash.trial import Fault, Ground, verify
 from tests.support.faults import Kill, Mount, When
 
 every_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda item: item.name)
-# The default run has one scenario of each kind, CI has them all.
+# The default run has a few scenarios, CI has them all.
 each_scenario = pytest.mark.parametrize(
     "scenario",
     [
-        pytest.param(item, id=item.name, marks=() if item.name in TYPICAL else pytest.mark.slow)
+        pytest.param(item, id=item.name, marks=() if item.name in FEW else pytest.mark.slow)
         for item in SCENARIOS
     ],
 )
@@ -50,6 +50,7 @@ def test_killed_before_or_after_any_change_on_any_file_system(
     count("kills", kill_at_each(ground, "before", mount) + kill_at_each(ground, "after", mount))
 
 
+@pytest.mark.slow
 @every_mount
 def test_durability_adds_syncs_and_no_other_change(mount: Mount, scratch: Path) -> None:
     for scenario in SCENARIOS:
@@ -73,6 +74,7 @@ def test_durability_adds_syncs_and_no_other_change(mount: Mount, scratch: Path) 
 REPAIRS = [item for item in SCENARIOS if item.name.startswith("repair")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", REPAIRS, ids=lambda item: item.name)
 def test_what_a_repairer_leaves_when_it_is_killed_the_next_one_completes(
     scenario: Scenario, scratch: Path, count: Count

@@ -15,7 +15,7 @@ import pytest
 
 from tests.crash.conftest import Count
 from tests.crash.cutting import act, after, dies_acting, dies_opening, recorded
-from tests.crash.scenarios import SCENARIOS, TYPICAL, Scenario
+from tests.crash.scenarios import FEW, SCENARIOS, Scenario
 from tests.crash.trial import Ground, verify, verify_together
 from tests.support.faults import Mount
 from tests.support.powerloss import Tape, cuts, last_cut
@@ -31,12 +31,12 @@ def name(item: object) -> str:
     return item.name if isinstance(item, Scenario) else str(item)
 
 
-# A file system that forgets more is in the default run, with one scenario of each kind.
+# A file system that forgets more is in the default run, with a few scenarios.
 QUICK = [
     pytest.param(
         item,
         mount,
-        marks=() if mount == "btrfs" and item.name in TYPICAL else pytest.mark.slow,
+        marks=() if mount == "btrfs" and item.name in FEW else pytest.mark.slow,
         id=f"{item.name}-{mount}",
     )
     for item in LOSABLE

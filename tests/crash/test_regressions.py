@@ -120,6 +120,7 @@ def test_an_inbox_of_a_worker_whose_registration_was_lost_is_removed(scratch: Pa
         verify(ground, after(ground, cut, "btrfs"))
 
 
+@pytest.mark.slow
 def test_a_reset_that_power_loss_cuts_short_leaves_no_job_without_a_counter(
     scratch: Path,
 ) -> None:

@@ -19,6 +19,7 @@ TEXT: Final = (Path(__file__).parents[2] / "docs" / "frameworks.md").read_text(e
 BLOCKS: Final = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", BLOCKS, ids=[block.split()[1] for block in BLOCKS])
 def test_a_program_of_the_page_can_be_imported(block: str, tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(block)

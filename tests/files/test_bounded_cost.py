@@ -132,6 +132,7 @@ def cost(crowd: Crowd, operation: Callable[[Crowd], Any]) -> Costs:
     return min(found, key=lambda costs: (costs.calls, costs["entries"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
 def test_twenty_thousand_jobs_cost_one_job_no_more_than_ten_do(
     crowds: tuple[Crowd, Crowd], operation: Callable[[Crowd], Any]
@@ -143,6 +144,7 @@ def test_twenty_thousand_jobs_cost_one_job_no_more_than_ten_do(
     assert large["entries"] <= small["entries"] + 2 * 256 + 64
 
 
+@pytest.mark.slow
 def test_no_directory_holds_more_names_than_a_bucket_may(crowds: tuple[Crowd, Crowd]) -> None:
     root = Path(crowds[1].files.root)
     widest = max(

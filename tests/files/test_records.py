@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -143,17 +144,20 @@ def _depth(value: Any) -> int:
     return 0
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b'"' + b'\\"' * 1_000_000 + b"[" * 65,
-        b'"' * 1_000_001 + b"[" * 65,
-        b"{" + b",".join(b'"%d":1' % number for number in range(200_000)) + b',"199999":1}',
-    ],
-    ids=["escaped quotes", "quotes", "many keys, the last one twice"],
-)
-def test_a_file_made_to_be_slow_is_refused_at_once(data: bytes) -> None:
+# Made when they are needed: every test forks the process that holds them.
+MADE_TO_BE_SLOW: dict[str, Callable[[], bytes]] = {
+    "escaped quotes": lambda: b'"' + b'\\"' * 1_000_000 + b"[" * 65,
+    "quotes": lambda: b'"' * 1_000_001 + b"[" * 65,
+    "many keys, the last one twice": lambda: (
+        b"{" + b",".join(b'"%d":1' % number for number in range(200_000)) + b',"199999":1}'
+    ),
+}
+
+
+@pytest.mark.parametrize("make", MADE_TO_BE_SLOW.values(), ids=MADE_TO_BE_SLOW)
+def test_a_file_made_to_be_slow_is_refused_at_once(make: Callable[[], bytes]) -> None:
     """Found in review: both took a time that grew with the square of the file."""
+    data = make()
     began = time.process_time()
     with pytest.raises(JobCorrupt):
         records.parse(data)

@@ -51,6 +51,7 @@ def count(root: Path) -> int:
     return sum(len(names) for top in KEPT[1:] for _, _, names in os.walk(bytes(root / top)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [touch, os.mkdir], ids=["files", "directories"])
 @pytest.mark.parametrize("name", NAMES.values(), ids=[ascii(name) for name in NAMES])
 def test_a_foreign_name_in_every_directory_stops_nobody(
@@ -105,6 +106,7 @@ def test_junk_is_in_no_count(files: FileBackend, worker: int, root: Path, clock:
     assert files.list_jobs().total == total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["inactive", "inactive/default/0/0", "finished/0", "tmp"])
 def test_ten_thousand_junk_names_cost_a_listing_and_no_more(
     files: FileBackend, worker: int, root: Path, clock: FakeClock, where: str

@@ -21,6 +21,7 @@ from tests.support import FakeClock, claim, drain, info, lookup
 each_thing = pytest.mark.parametrize("thing", THINGS.values(), ids=THINGS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @each_thing
 def test_a_thing_in_place_of_a_job_stops_nobody_and_is_not_followed(
@@ -86,6 +87,7 @@ def test_a_thing_in_the_inbox_is_set_aside_and_is_not_followed(
     assert drain(files, worker) == [good]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["workers", "locks", "commands", "ids", "settling", "places"])
 @each_thing
 def test_a_thing_in_place_of_what_spoolq_keeps_for_itself_stops_nobody(

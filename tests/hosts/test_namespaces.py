@@ -20,7 +20,7 @@ from tests.hosts.work import all_jobs, no_backoff
 from tests.support import wait_for
 from tests.support.checker import check_spool
 
-pytestmark = needs_namespaces
+pytestmark = [needs_namespaces, pytest.mark.slow]
 
 Start = Callable[..., subprocess.Popen[str]]
 SOON = 1.5  # seconds after which a silent worker counts as gone
@@ -107,7 +107,6 @@ def test_a_broadcast_reaches_the_workers_of_every_host(files: FileBackend, start
         assert host.wait(10) == 0
 
 
-@pytest.mark.slow
 def test_a_broadcast_kill_reaches_the_job_of_a_worker_on_another_host(
     root: Path, tmp_path: Path
 ) -> None:

@@ -32,6 +32,8 @@ from spoolq.model import STATES, Claimed, Page
 from spoolq.transitions import expired
 from tests.support import FakeClock
 
+pytestmark = pytest.mark.slow
+
 TASKS: Final = st.sampled_from(["a", "b", "päck"])
 QUEUES: Final = st.sampled_from(["default", "default", "q2", "../x"])
 PRIORITIES: Final = st.sampled_from([0, 0, 0, -3, 5])

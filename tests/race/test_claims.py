@@ -15,6 +15,8 @@ from tests.race.crowd import Child, at_once, flat
 from tests.support import claim, drain, info, wait_for
 from tests.support.checker import check_spool, let_trash_come_of_age, repair_twice
 
+pytestmark = pytest.mark.slow
+
 
 def finish_all(files: FileBackend) -> list[list[int]]:
     """Claim and finish until there is nothing left: [id, retries, whether it was finished]."""

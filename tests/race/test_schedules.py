@@ -18,6 +18,8 @@ from tests.support import FakeClock
 from tests.support.checker import check_spool
 from tests.support.faults import Kill, Plan, watched
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("a/b", "nightly", "third")
 DISPATCHERS = 6
 ENOUGH = 20  # changes that a dispatcher makes, at least
@@ -53,7 +55,7 @@ def was_killed(pid: int) -> bool:
 
 @pytest.mark.minion(284)
 @pytest.mark.parametrize(
-    ("victims", "occurrences"), [(DISPATCHERS, 1), pytest.param(1, 2, marks=pytest.mark.slow)]
+    ("victims", "occurrences"), [(DISPATCHERS, 1), pytest.param(1, 2, marks=pytest.mark.exhaustive)]
 )
 def test_of_six_dispatchers_that_are_killed_at_any_change_each_occurrence_comes_once(
     tmp_path: Path, clock: FakeClock, victims: int, occurrences: int

@@ -22,6 +22,8 @@ from tests.race.crowd import Child, flat
 from tests.support import wait_for
 from tests.support.checker import check_spool, let_trash_come_of_age, repair_twice
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -127,7 +129,6 @@ def test_killed_drainers_lose_and_double_nothing(
     storm(files, open_spool, root.parent / "diary", enqueuers=3, jobs=600, pause=0.05)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_eight_enqueuers_and_four_killed_drainers_lose_and_double_nothing(
     files: FileBackend, open_spool: OpenSpool, root: Path
@@ -135,10 +136,12 @@ def test_eight_enqueuers_and_four_killed_drainers_lose_and_double_nothing(
     storm(files, open_spool, root.parent / "diary", enqueuers=8, jobs=2000, pause=1)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "jobs", [pytest.param(400), pytest.param(2000, marks=pytest.mark.exhaustive)]
+)
 def test_eight_enqueuers_and_four_killed_commands_lose_and_double_nothing(
-    files: FileBackend, open_spool: OpenSpool, root: Path
+    files: FileBackend, open_spool: OpenSpool, root: Path, jobs: int
 ) -> None:
     """Four `spoolq process` at a time, two of them killed with -9 every second."""
     diary = root.parent / "diary"
@@ -154,7 +157,7 @@ def test_eight_enqueuers_and_four_killed_commands_lose_and_double_nothing(
 
     def enqueue() -> list[int]:
         mine = open_spool()
-        return [mine.enqueue("write-down") for _ in range(2000)]
+        return [mine.enqueue("write-down") for _ in range(jobs)]
 
     def start() -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "spoolq", "process", "-j", "2"]
@@ -174,5 +177,5 @@ def test_eight_enqueuers_and_four_killed_commands_lose_and_double_nothing(
         wait_for(done, 800)
     ids = flat([sender.answer() for sender in senders])
 
-    assert len(ids) == 16_000
+    assert len(ids) == 8 * jobs
     check_after(files, open_spool(), ids, read(diary))

@@ -16,6 +16,8 @@ from tests.race.crowd import Child, at_once, flat
 from tests.support import wait_for
 from tests.support.checker import check_spool
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("how", "each"),

@@ -18,6 +18,7 @@ from tests.support.ways import open_the_way
 OWNER, GROUP = 12345, 23456
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.root,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can work for others"),
 ]

@@ -29,6 +29,7 @@ def _writable() -> str | None:
 
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.root,
     pytest.mark.skipif(_writable() is None, reason="needs root and a writable cgroup v2"),
 ]

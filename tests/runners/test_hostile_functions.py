@@ -247,6 +247,7 @@ def sockets() -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "garbage",
     [b"no json", b"[]", b"{}", b'["end"]', b'["end", 77, 1, 1, 1, 1]', b'["born", "x"]', b"@", b""],

@@ -14,7 +14,8 @@ from spoolq.loop.plan import Terms
 from tests.support import wait_for
 
 
-@pytest.fixture(params=["memory", "files"])
+# A run is the same above every backend: above that in memory CI looks, too.
+@pytest.fixture(params=[pytest.param("memory", marks=pytest.mark.slow), "files"])
 def spool(request: pytest.FixtureRequest, tmp_path: Path) -> Spool:
     if request.param == "memory":
         return Spool("memory:")

@@ -19,6 +19,8 @@ from tests.support import wait_for
 from tests.worker.conftest import Running
 from tests.worker.test_run import Gate
 
+pytestmark = pytest.mark.slow
+
 MORE_THAN_ANY_DISK = 900_000_000_000_000
 TOLD = "no new jobs are taken"
 OVER = "there is room on the disk again"

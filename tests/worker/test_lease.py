@@ -19,6 +19,8 @@ from tests.runners.programs import alive
 from tests.support import FakeClock, wait_for
 from tests.worker.test_run import Gate
 
+pytestmark = pytest.mark.slow
+
 
 class Disk(MemoryBackend):
     """A backend whose disk refuses everything, or answers nothing, once it is told to."""

@@ -19,6 +19,8 @@ from spoolq.loop.plan import Terms
 from tests.support import wait_for
 from tests.worker.conftest import Running
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
