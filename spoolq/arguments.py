@@ -94,6 +94,25 @@ class Parameters:
         bound.apply_defaults()
         return dict(bound.arguments)
 
+    def canonical(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Arguments:
+        """A call as JSON, the same whether by position or by name, and with a default or without
+        it. Raises InvalidType."""
+        bound = self._bind(args, kwargs)
+        parameters = self._known_signature().parameters
+        positional, named = list(bound.args), dict(bound.kwargs)
+        names = [name for name in bound.arguments if parameters[name].kind in _POSITIONAL[:2]]
+        if len(names) == len(positional):
+            while names and _same(parameters[names[-1]], positional[-1]):
+                del names[-1], positional[-1]
+        named = {
+            name: value
+            for name, value in named.items()
+            if name not in parameters or not _same(parameters[name], value)
+        }
+        return [to_json(each) for each in positional], {
+            name: to_json(value) for name, value in named.items()
+        }
+
     def _fits(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
         """Whether a call is certainly right: in a tenth of the time that `bind` takes."""
         if self._plain is None:
@@ -151,6 +170,12 @@ class Parameters:
             ) from error
 
 
+def _same(parameter: inspect.Parameter, value: Any) -> bool:
+    """Whether a value is what the parameter has by default."""
+    default = parameter.default
+    return default is not parameter.empty and type(value) is type(default) and value == default
+
+
 def _anything(*args: Any, **kwargs: Any) -> None:
     """What a function that does not say it takes."""
 
@@ -171,8 +196,11 @@ def to_json(value: Any) -> Any:
     kind = type(value)
     if kind in _PLAIN:
         return value
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
+    if isinstance(value, set | frozenset):
+        # In the same order in every process: a job that is unique by its arguments needs it.
+        return sorted(map(to_json, value), key=lambda form: (str(type(form)), str(form)))
     if isinstance(value, dict):
         return {to_json(key): to_json(item) for key, item in value.items()}
     return _special(value)

@@ -26,7 +26,7 @@ from spoolq.backend import Backend
 from spoolq.control import QueueInfo
 from spoolq.declared import Declaration, Declared, place_in_code
 from spoolq.errors import DuplicateJob, InvalidType, InvalidValue
-from spoolq.events import Emitter
+from spoolq.events import Emitter, check_callback
 from spoolq.flows import ON_FAILED, Batch, Signature, chain, group, on_failed
 from spoolq.guard import Guard
 from spoolq.job import Job, Seconds, current_job, is_async, wait_seconds
@@ -290,12 +290,22 @@ class Spool(Emitter):
                 if not callable(getattr(fn, "run", None)):
                     raise InvalidType(f"task {known_as!r}: a class needs a method `run`")
                 fn = fn().run
+            for taken in (known_as, *aliases):
+                self._check_free(taken, fn)
             task = self._add(known_as, fn, options=of_jobs, **own)
             for alias in aliases:
-                self._registry.functions[check_task(alias)] = task
+                self._registry.functions[alias] = task
             return task
 
         return register if fn is None else register(fn)
+
+    def _check_free(self, name: str, fn: Callable[..., Any]) -> None:
+        """That no other function has this name: one of the two would be lost without a word. The
+        same one once more is a module that was loaded again."""
+        known = self._registry.functions.get(check_task(name))
+        if known is not None and _place(known.fn) != _place(fn):
+            there, here = ".".join(_place(known.fn)), ".".join(_place(fn))
+            raise InvalidValue(f"task {name!r} is {there} already: give {here} another name=")
 
     def _add(self, name: str, fn: Callable[..., Any], **options: Any) -> AnyTask[..., Any]:
         make = AsyncTask if is_async(fn) else Task
@@ -317,12 +327,14 @@ class Spool(Emitter):
     def on_startup(self, fn: W) -> W:
         """Call `fn(worker)` in each worker of this program before it performs jobs, and before
         the processes are forked that do: what it loads they share. Usable as a decorator."""
+        check_callback(fn, "a hook")
         self._registry.startup.append(fn)
         return fn
 
     def on_shutdown(self, fn: W) -> W:
         """Call `fn(worker)` in each worker of this program when it has ended, the last one first.
         Usable as a decorator."""
+        check_callback(fn, "a hook")
         self._registry.shutdown.append(fn)
         return fn
 
@@ -913,6 +925,10 @@ def _of_schedule(
     if call.kwargs:
         given["kwargs"] = call.kwargs
     return call.task, call.args, _schedule_options(given)
+
+
+def _place(fn: Any) -> tuple[str, str]:
+    return str(getattr(fn, "__module__", "")), str(getattr(fn, "__qualname__", ""))
 
 
 def _name_of(fn: Any) -> str:

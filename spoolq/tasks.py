@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import (
     TYPE_CHECKING,
@@ -121,6 +122,8 @@ class AnyTask(Generic[P, R]):
         """Made by `Spool.task` and `Spool.add_task`. Raises InvalidType, InvalidValue."""
         if not callable(fn):
             raise InvalidType(f"task {name!r} must be a function, not {type(fn).__name__}")
+        if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+            raise InvalidType(f"task {name!r} is a generator: a job returns one result, a list")
         if runner is not None and runner not in RUNNERS:
             raise InvalidValue(
                 f"task {name!r}: a runner is one of {', '.join(RUNNERS)}: {runner!r}"
@@ -133,6 +136,7 @@ class AnyTask(Generic[P, R]):
         self.takes_context: Final = takes_context
         self.options = options or {}
         self._templates = {name: value for name, value in self.options.items() if _varies(value)}
+        self._varies = bool(self._templates) or self.options.get("unique") is True
         self._retry_on = _errors(retry_on, "retry_on")
         self._give_up_on = _errors(give_up_on, "give_up_on")
         if backoff is not None and not callable(backoff):
@@ -162,7 +166,7 @@ class AnyTask(Generic[P, R]):
         in JSON (`spoolq.arguments`).
         """
         positional, named = self._parameters.encode(args, kwargs)
-        if self._templates:
+        if self._varies:
             return self._enqueue(self.name, positional, named, **self._filled(args, kwargs))
         return self._enqueue(self.name, positional, named, **self.options)
 
@@ -172,13 +176,13 @@ class AnyTask(Generic[P, R]):
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """`enqueue` in asyncio: the loop goes on while the disk makes the job durable."""
         positional, named = self._parameters.encode(args, kwargs)
-        options = self._filled(args, kwargs) if self._templates else self.options
+        options = self._filled(args, kwargs) if self._varies else self.options
         return await self._aenqueue(self.name, positional, named, **options)
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Signature:
         """This call for a flow, with the task's options: see `spoolq.flows`."""
         positional, named = self._parameters.encode(args, kwargs)
-        options = self._filled(args, kwargs) if self._templates else self.options
+        options = self._filled(args, kwargs) if self._varies else self.options
         return Signature(self.name, positional, named, options)
 
     def make(self, *args: P.args, **kwargs: P.kwargs) -> tuple[str, list[Any], dict[str, Any]]:
@@ -198,10 +202,14 @@ class AnyTask(Generic[P, R]):
         task._templates = {  # noqa: SLF001
             name: value for name, value in self._templates.items() if name not in options
         }
+        task._varies = bool(task._templates) or task.options.get("unique") is True  # noqa: SLF001
         return task
 
     def _filled(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The options, with the arguments of a call in their keys. Raises InvalidValue."""
+        """The options, with the arguments of a call in their keys. Raises InvalidValue.
+
+        Of a call that is unique by its arguments it does not matter how they were given.
+        """
         values = self._parameters.named(args, kwargs)
         try:
             filled = {name: _fill(value, values) for name, value in self._templates.items()}
@@ -209,6 +217,10 @@ class AnyTask(Generic[P, R]):
             raise InvalidValue(
                 f"task {self.name!r}: a key names what is no argument of the call: {error!r}"
             ) from None
+        if self.options.get("unique") is True:
+            from spoolq.gates import check_key
+
+            filled["unique"] = check_key(True, self.name, *self._parameters.canonical(args, kwargs))
         return {**self.options, **filled}
 
     def judge(self, error: Exception, retries: int) -> tuple[bool, float | None]:
