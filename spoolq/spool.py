@@ -492,9 +492,9 @@ class Spool(Emitter):
     ) -> list[int]:
         """Store several jobs, all or none, and return their ids. See `Backend.enqueue_many`.
 
-        Each is a task name, (task,), (task, args) or (task, args, kwargs): `task.make(…)` makes
-        these. Its options are those of `enqueue`, for all of them; they cannot be unique. Raises
-        InvalidType, InvalidValue.
+        Each is a call, `task.make(…)`, or a task name, (task,), (task, args), (task, args, kwargs).
+        They share their options, which are those of `enqueue`: those given here, else those of the
+        tasks of the calls. They cannot be unique. Raises InvalidType, InvalidValue.
         """
         if isinstance(jobs, str | bytes | Mapping):
             raise InvalidType(f"jobs is a list of (task, args, kwargs), not {jobs!r:.60}")
@@ -502,6 +502,7 @@ class Spool(Emitter):
         if unknown - EnqueueOptions.__annotations__.keys():
             known = ", ".join(BatchOptions.__annotations__)
             raise InvalidType(f"there is no option {min(unknown)!r}, only {known}")
+        batch, shared = _batch(list(jobs), options)
         if self._registry.middleware:
             from spoolq.middleware import Calls, around_enqueue_many
 
@@ -509,9 +510,9 @@ class Spool(Emitter):
                 self._registry.middleware,
                 lambda calls: self.backend.enqueue_many(calls.jobs, **calls.options),
             )
-            ids = store(Calls(list(jobs), dict(options)))
+            ids = store(Calls(batch, shared))
         else:
-            ids = self.backend.enqueue_many(jobs, **options)
+            ids = self.backend.enqueue_many(batch, **shared)
         if self._callbacks is not None:
             for job_id in ids:
                 self.emit("enqueue", job_id)
@@ -900,6 +901,37 @@ class Spool(Emitter):
     def reset(self, *, all: bool = False, locks: bool = False) -> None:
         """Forget everything, or all locks."""
         self.backend.reset(all=all, locks=locks)
+
+
+def _batch(
+    jobs: list[str | Sequence[Any]], given: Mapping[str, Any]
+) -> tuple[list[str | Sequence[Any]], dict[str, Any]]:
+    """The jobs of a batch as a backend takes them, and the options that they share."""
+    calls = [job if isinstance(job, Signature) else None for job in jobs]
+    if not any(calls):
+        return jobs, dict(given)
+    own = [_left(call, given) for call in calls]
+    for one, options in zip(jobs, own, strict=True):
+        different = [key for key in {**own[0], **options} if own[0].get(key) != options.get(key)]
+        if different:
+            raise InvalidValue(
+                f"jobs of a batch share their options: {_told(jobs[0])} and {_told(one)} differ in "
+                f"{different[0]!r}; give it to enqueue_many, or store them one by one with group"
+            )
+    plain = [job if call is None else call[:3] for job, call in zip(jobs, calls, strict=True)]
+    return plain, {**own[0], **given}
+
+
+def _left(call: Signature | None, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options of a call that are not given for the batch."""
+    options = {} if call is None else call.options
+    if "unique" in options and not options["unique"]:
+        given = {**given, **dict.fromkeys(_GATES[:4])}  # it is not unique, whatever else it says
+    return {name: options[name] for name in options if name not in given}
+
+
+def _told(job: str | Sequence[Any]) -> str:
+    return repr(job if isinstance(job, str) else job[0])
 
 
 def _schedule_options(options: Mapping[str, Any]) -> dict[str, Any]:

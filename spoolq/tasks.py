@@ -180,14 +180,14 @@ class AnyTask(Generic[P, R]):
         return await self._aenqueue(self.name, positional, named, **options)
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Signature:
-        """This call for a flow, with the task's options: see `spoolq.flows`."""
+        """This call, with the options of the task, for a flow (`spoolq.flows`) or a batch
+        (`Spool.enqueue_many`). Nothing is stored. Raises InvalidType as `enqueue` does."""
         positional, named = self._parameters.encode(args, kwargs)
         options = self._filled(args, kwargs) if self._varies else self.options
         return Signature(self.name, positional, named, options)
 
-    def make(self, *args: P.args, **kwargs: P.kwargs) -> tuple[str, list[Any], dict[str, Any]]:
-        """This call for `Spool.enqueue_many`, whose options count instead of the task's."""
-        return (self.name, *self._parameters.encode(args, kwargs))
+    make = call
+    """`call`, as one says it of a batch."""
 
     def using(self, **options: Unpack[EnqueueOptions]) -> Self:
         """The same task with other options for the jobs it enqueues: they never get in the way of
