@@ -12,7 +12,7 @@ import os
 import signal as signals
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from copy import deepcopy
@@ -451,7 +451,7 @@ class Job(Emitter, Generic[R]):
         try:
             value = self._invoke()
             if isinstance(value, CoroutineType):
-                value = _run_to_its_end(value)
+                value = run_to_its_end(value)
             return self._end_call(value)
         finally:
             self._end_task()
@@ -719,7 +719,7 @@ class _Child:
         self.committed = False
 
 
-def _run_to_its_end(coroutine: CoroutineType[Any, Any, Any]) -> Any:
+def run_to_its_end(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run a coroutine in a loop of its own, also where one runs that has to wait meanwhile."""
     import asyncio  # 30 ms, for who has coroutines
 

@@ -115,6 +115,11 @@ def around_aenqueue(
     return outer
 
 
+def has_async_enqueue(middleware: Sequence[Middleware]) -> bool:
+    """Whether one of these has to be awaited by who enqueues."""
+    return any(map(_awaits, middleware))
+
+
 def _awaits(each: Middleware) -> bool:
     return inspect.iscoroutinefunction(each.enqueue)
 

@@ -29,7 +29,7 @@ from spoolq.errors import DuplicateJob, InvalidType, InvalidValue
 from spoolq.events import Emitter, check_callback
 from spoolq.flows import ON_FAILED, Batch, Signature, chain, group, on_failed
 from spoolq.guard import Guard
-from spoolq.job import Job, Seconds, current_job, is_async, wait_seconds
+from spoolq.job import Job, Seconds, current_job, is_async, run_to_its_end, wait_seconds
 from spoolq.listing import Listing
 from spoolq.middleware import Call, Middleware
 from spoolq.model import (
@@ -984,7 +984,15 @@ def _user(by: str | None) -> str:
 
 
 def _on_failed(spool: Spool, job: Job, call: dict[str, Any]) -> int | None:
-    return on_failed(job, spool.enqueue, call)
+    def enqueue(*args: Any, **options: Any) -> Job:
+        from spoolq.middleware import has_async_enqueue
+
+        if not has_async_enqueue(spool._registry.middleware):  # noqa: SLF001
+            return spool.enqueue(*args, **options)
+        made: Job = run_to_its_end(spool.aenqueue(*args, **options))
+        return made
+
+    return on_failed(job, enqueue, call)
 
 
 def _open(url: object, options: dict[str, Any]) -> Backend:

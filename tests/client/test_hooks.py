@@ -175,6 +175,20 @@ def test_an_async_middleware_awaits_the_enqueue_around_those_that_do_not(spool: 
     assert asyncio.run(spool.aenqueue("bar", [1], unique="bar")).duplicate
 
 
+def test_what_follows_the_failure_of_a_batch_passes_an_async_middleware(spool: Spool) -> None:
+    def fail() -> None:
+        raise ValueError
+
+    call, alarm = spool.task(fail).call(), spool.task(name="alarm")(lambda: None).call()
+    with spool.batch(on_failed=alarm) as batch:
+        batch.enqueue(call)
+    spool.add_middleware(Asked([]))
+
+    spool.perform_jobs_in_foreground()
+
+    assert [info.queue for info in spool.jobs(tasks=["alarm"])] == ["asked"]
+
+
 def test_many_enqueues_at_once_pass_an_async_middleware(spool: Spool) -> None:
     spool.add_middleware(Told([]))
     spool.add_middleware(Asked([]))

@@ -38,6 +38,7 @@ def tasks_and_results(spool: Spool) -> None:
     def send_welcome(user_id: int, *, lang: str = "en") -> str:
         return f"{user_id} {lang}"
 
+    assert_type(spool.enqueue_many([send_welcome.make(user) for user in (1, 2)]), list[int])
     assert_type(send_welcome(7), str)
     assert send_welcome(7) == "7 en"
     job = send_welcome.enqueue(7, lang="de")
