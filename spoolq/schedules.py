@@ -267,6 +267,8 @@ def check_record(value: Any) -> Record:
     if "limits" in value:
         from spoolq.gates import check_members
 
+        if not isinstance(value["limits"], list):
+            raise InvalidType(f"the field 'limits' is wrong: {value['limits']!r:.40}")
         check_members({"limits": value["limits"]})
     for key in _ARGUMENTS + _OPTIONS:
         if checked[key] != value[key]:
