@@ -24,6 +24,11 @@ from spoolq.runners.marks import kill_children, reap, set_mark
 from spoolq.runners.output import Output, flush
 from spoolq.runners.waiting import wait_readable
 
+try:  # without the enums of `signal`, which cost as much as a small job
+    from _signal import signal as set_handler  # type: ignore[import-not-found]
+except ImportError:
+    from signal import signal as set_handler
+
 if TYPE_CHECKING:
     from spoolq.model import JSON
     from spoolq.runners.wire import Message, Wire
@@ -70,8 +75,12 @@ def memory() -> int:
 
 KEEP: Final = 0.01  # seconds that an empty log waits for the next job
 
-_DEFAULT: Final = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
-_IGNORED: Final = (signal.SIGUSR1, signal.SIGUSR2)
+_DISPOSITIONS: Final = (
+    *((int(n), int(signal.SIG_DFL)) for n in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)),
+    (int(signal.SIGQUIT), int(signal.SIG_DFL)),
+    (int(signal.SIGUSR1), int(signal.SIG_IGN)),
+    (int(signal.SIGUSR2), int(signal.SIG_IGN)),
+)
 PDEATHSIG: Final = 1
 _CHILD_SUBREAPER: Final = 36
 
@@ -95,10 +104,8 @@ def enter(mark: int, parent: int, mask: Iterable[int]) -> None:
 
 def reset_signals() -> None:
     """As a job finds them; one that came before may have had others."""
-    for number in _DEFAULT:
-        signal.signal(number, signal.SIG_DFL)
-    for number in _IGNORED:
-        signal.signal(number, signal.SIG_IGN)
+    for number, disposition in _DISPOSITIONS:
+        set_handler(number, disposition)
 
 
 @cache
@@ -171,7 +178,9 @@ class Child:
             return not_started(error)
         ended_well = False
         try:
-            os.environ.update(given(claim, self._root))
+            for name, value in given(claim, self._root).items():
+                if os.environ.get(name) != value:  # most are those of the last job
+                    os.environ[name] = value
             outcome = self._perform(claim, lambda: self._wire.send(["settled", serial]))
             # Only then it is certain that the same attempt is never made again.
             ended_well = outcome.ok and not outcome.settled

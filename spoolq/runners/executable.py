@@ -33,7 +33,7 @@ from typing import Final, Protocol
 
 from spoolq.clock import Clock, SystemClock
 from spoolq.errors import SpoolError, UnsafeFile
-from spoolq.executables import EXEC, find_executable
+from spoolq.executables import EXEC, Programs, find_executable
 from spoolq.logs import Cap, open_log, read_log
 from spoolq.model import JSON
 from spoolq.runners import Attempt, Run
@@ -75,6 +75,7 @@ def start_executable(
     cgroups: Cgroups | None = None,
     shelf: Shelf | None = None,
     environment: Environment | None = None,
+    find: Callable[[str], str | None] | None = None,
 ) -> Run:
     """Start the program of one attempt in the spool at `root`.
 
@@ -82,7 +83,8 @@ def start_executable(
     with the reason as its outcome. `timeout` is in seconds, `worker` the id of the claim's holder.
     `account` is what `job_account` has said a moment ago, `targets` where links led to then;
     `mark` and `sweep` see `ProgramRun`; `cgroups` makes a control group for it; `shelf` has what
-    others have left untouched; `environment` is what `make_environment` has said a moment ago.
+    others have left untouched; `environment` is what `make_environment` has said a moment ago;
+    `find` says where the executable of a task is.
 
     Raises OSError when the system has no process, descriptor or memory left.
     """
@@ -93,7 +95,9 @@ def start_executable(
     try:
         account = account or job_account(root)
         environment = environment or make_environment(settings, account)
-        command = _prepare(attempt, root, settings, account, environment, targets or Targets())
+        find = find or partial(find_executable, root)
+        targets = targets or Targets()
+        command = _prepare(attempt, root, settings, account, environment, targets, find)
         number = f"{attempt.id}.{attempt.retries}"
         scratch = (shelf.scratch if shelf else Scratch)(number, account.switch)
         given = _given(attempt, root, queue, worker, scratch)
@@ -136,15 +140,17 @@ class Executables:
         marks: Marks,
         sweeper: Sweeper,
         cgroups: Cgroups,
+        programs: Programs,
         clock: Clock | None = None,
     ) -> None:
         """For the spool at `root`; `settings` says what its settings are now, `sweeper` kills what
-        carries a mark, `cgroups` makes a control group for each."""
+        carries a mark, `cgroups` makes a control group for each, `programs` finds them."""
         self._root = os.path.abspath(root)
         self._settings = settings
         self._marks = marks
         self._sweeper = sweeper
         self._cgroups = cgroups
+        self._programs = programs
         self._clock = clock or SystemClock()
         self._shelf = Shelf(self._root, self._clock)
         self._account: Account | None = None
@@ -185,6 +191,7 @@ class Executables:
             targets=self._targets,
             cgroups=self._cgroups,
             shelf=self._shelf,
+            find=self._programs.find,
         )
         if isinstance(run, ProgramRun):
             self._runs.append(run)
@@ -259,10 +266,11 @@ def _prepare(
     account: Account,
     environment: Environment,
     targets: Targets,
+    find: Callable[[str], str | None],
 ) -> _Command:
     if attempt.task == EXEC:
         return _command_line(attempt, settings)
-    path = find_executable(root, attempt.task)
+    path = find(attempt.task)
     if path is None:
         raise FileNotFoundError(f"no executable {attempt.task!r} in {root}/jobs")
     # RACE: the owner was asked once. A root replaced since then is checked against that answer.

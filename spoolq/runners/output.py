@@ -93,7 +93,7 @@ class Output:
         self._attempt: tuple[int, int] | None = None
         self._inode: tuple[int, int] | None = None
         self.waits = False
-        """Whether an empty log is kept for the next attempt."""
+        """Whether the log is kept for the next attempt, which takes it over if it is empty."""
 
     def begin(self, id: int, retries: int) -> None:
         """From here on both streams go into this attempt's log. Raises OSError."""
@@ -119,7 +119,8 @@ class Output:
         return False
 
     def end(self, *, keep: bool = False) -> None:
-        """The attempt is over; an empty log waits for the next one if it is to be kept.
+        """The attempt is over; its log waits for the next one if it is to be kept, which takes it
+        over if it is still empty then.
 
         Keep it only where no other process can be given the same attempt again, which would find
         this log, and where what the attempt has left running is killed before the next one.
@@ -127,9 +128,8 @@ class Output:
         flush()
         if self._attempt is None:
             return
-        if keep and self._is_untouched():
-            self.waits = True
-        else:
+        self.waits = keep
+        if not keep:
             self.discard()
 
     def _is_untouched(self) -> bool:

@@ -261,29 +261,33 @@ class Pool:
     def start(self, attempt: Any) -> ChildRun:
         """Give it to a child that waits. Raises OSError when none could be had."""
         self._collect()
-        handle = self._take()
         self._serial += 1
+        handle = self._hand_over(["run", self._serial, self._claim(attempt)])
         deadline = Deadline(getattr(attempt, "timeout", None), self._clock)
         run = ChildRun(handle, self._serial, self._kill, deadline, self._cap(attempt))
-        handle.wire.send(["run", self._serial, self._claim(attempt)])
         handle.runs[self._serial] = run
         self._busy[self._serial] = run
         self._fill()
         return run
 
-    def _take(self) -> Handle:
+    def _hand_over(self, message: Message) -> Handle:
+        """Send it to a child that waits, or that is made for it. Raises OSError."""
         while self._idle:
             handle = self._idle.popleft() if self._once else self._idle.pop()
             try:
                 await_birth(handle)
+                # RACE: it may die just now. Another child of the zygote reads what was sent, until
+                # that has told of the death and sending fails.
+                handle.wire.send(message)
             except OSError:
-                self._dismiss(handle)  # it died while it waited, or was never born
+                self._dismiss(handle)
             else:
                 return handle
         [wire] = self._zygote.children(self._kind, self._options)
         handle = Handle(wire)
         try:
             await_birth(handle)
+            handle.wire.send(message)
         except OSError:
             handle.wire.close()
             raise

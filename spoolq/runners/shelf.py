@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 from spoolq.clock import Clock
-from spoolq.logs import log_path, open_log, pass_on_log
+from spoolq.logs import log_path, open_log, take_over_log
 from spoolq.runners.program import Scratch
 
 MOST: Final = 256  # of each that are kept
@@ -79,9 +79,9 @@ class Shelf:
     def log(self, id: int, retries: int) -> int:
         """The log of an attempt, as `open_log` has it. Raises OSError."""
         while self._logs:
-            old = self._logs.popleft()
-            if _size(self._root, old) == 0 and pass_on_log(self._root, old, (id, retries)):
-                break
+            log = take_over_log(self._root, self._logs.popleft(), (id, retries))
+            if log is not None:
+                return log
         return open_log(self._root, id, retries)
 
     def tend(self) -> None:

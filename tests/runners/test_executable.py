@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from spoolq.executables import Programs as Places
 from spoolq.executables import executable_tasks, find_executable
 from spoolq.settings import Settings
 from tests.runners.programs import Programs
+from tests.support import FakeClock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +32,21 @@ def test_a_job_file_is_found_before_a_plain_name(programs: Programs) -> None:
     named = programs.add("notify.job", "exit 0")
 
     assert find_executable(str(programs.root), "notify") == str(named)
+
+
+def test_a_worker_finds_what_is_new_at_once_and_what_takes_its_place_after_a_moment(
+    programs: Programs, clock: FakeClock
+) -> None:
+    places = Places(str(programs.root), clock)
+    assert places.find("notify") is None
+    plain = programs.add("notify", "exit 0")
+    assert places.find("notify") == str(plain)
+    named = programs.add("notify.job", "exit 0")
+    assert places.find("notify") == str(plain)
+
+    clock.advance(1)
+
+    assert places.find("notify") == str(named)
 
 
 @pytest.mark.parametrize("task", ["", ".", "..", "../evil", "/bin/true", ".hidden", "a/b", "a\0b"])
