@@ -253,6 +253,8 @@ def _timedelta(seconds: float) -> Any:
 
 def decoder(hint: Any) -> Decode | None:
     """What makes of a JSON value what the annotation says; None: it is that already."""
+    if hint is Any:  # to Python a class
+        return None
     if type(hint).__name__ == "TypeAliasType":  # `type Paths = list[Path]`, from Python 3.12 on
         return decoder(hint.__value__)
     origin = typing.get_origin(hint)
