@@ -27,7 +27,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, Literal, TypeVar, Union
 
-from spoolq.errors import InvalidType
+from spoolq.errors import InvalidType, InvalidValue
 
 Decode = Callable[[Any], Any]
 Arguments = tuple[list[Any], dict[str, Any]]
@@ -56,9 +56,14 @@ class Parameters:
         at the call, where the mistake is, and not at the worker."""
         if not self._fits(args, kwargs):
             self._bind(args, kwargs)
-        return [to_json(value) for value in args], {
-            name: to_json(value) for name, value in kwargs.items()
-        }
+        try:
+            return [to_json(value) for value in args], {
+                name: to_json(value) for name, value in kwargs.items()
+            }
+        except RecursionError:
+            raise InvalidValue(
+                f"task {self._task!r}: an argument has no end, or is too deep"
+            ) from None
 
     def decode(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Arguments:
         """The arguments of a job as the function's annotations want them. Raises InvalidType."""

@@ -475,9 +475,11 @@ class Spool(Emitter):
         """
         if shell is not isinstance(argv, str):
             raise InvalidType("argv is a list of words, or with shell=True one line")
-        words = ["/bin/sh", "-c", argv] if isinstance(argv, str) else [os.fspath(w) for w in argv]
-        if not words or not all(isinstance(word, str) for word in words):
-            raise InvalidValue(f"a command line has a program and words, not {words!r:.60}")
+        words = ["/bin/sh", "-c", argv] if isinstance(argv, str) else _words(argv)
+        if env is not None and not all(
+            isinstance(word, str) for pair in env.items() for word in pair
+        ):
+            raise InvalidType("env is an object of strings")
         mask = os.umask(0o077)
         os.umask(mask)
         surroundings = {
@@ -970,6 +972,17 @@ def _name_of(fn: Any) -> str:
         return str(fn.__name__)
     except AttributeError:
         raise InvalidType(f"{fn!r:.60} has no name: @spool.task(name=…) gives one") from None
+
+
+def _words(argv: Sequence[Any]) -> list[str]:
+    """A command line. Raises InvalidType, InvalidValue."""
+    try:
+        words = [os.fspath(word) for word in argv]
+    except TypeError as error:
+        raise InvalidType(f"argv is a list of words and paths: {error}") from None
+    if not words or not all(isinstance(word, str) for word in words):
+        raise InvalidValue(f"a command line has a program and words, not {words!r:.60}")
+    return words
 
 
 def _user(by: str | None) -> str:

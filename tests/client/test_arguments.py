@@ -29,7 +29,7 @@ import pytest
 
 from spoolq import Job, Spool
 from spoolq.arguments import decoder, to_json
-from spoolq.errors import InvalidType
+from spoolq.errors import InvalidType, InvalidValue
 
 T = TypeVar("T")
 UserId = NewType("UserId", int)
@@ -336,6 +336,16 @@ def test_an_object_that_can_be_called_is_a_task_like_any_other(spool: Spool) -> 
 def test_what_has_no_name_of_its_own_needs_one(spool: Spool, given: Any) -> None:
     with pytest.raises(InvalidType, match="name="):
         spool.task(given)
+
+
+def test_an_argument_without_end_is_refused(spool: Spool) -> None:
+    @spool.task
+    def keep(things: list[Any]) -> None: ...
+
+    things: list[Any] = []
+    things.append(things)
+    with pytest.raises(InvalidValue, match="no end"):
+        keep.enqueue(things)
 
 
 # -- results -------------------------------------------------------------------------------------

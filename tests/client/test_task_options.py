@@ -225,5 +225,10 @@ def test_a_command_line_is_a_job(tmp_path: Any, clock: FakeClock) -> None:
     ("argv", "shell"), [("true", False), (["true"], True), ([], False), ([1], False)]
 )
 def test_what_is_no_command_line_is_refused(spool: Spool, argv: Any, shell: bool) -> None:
-    with pytest.raises((InvalidType, InvalidValue, TypeError)):
+    with pytest.raises((InvalidType, InvalidValue)):
         spool.exec(argv, shell=shell)
+
+
+def test_the_environment_of_a_command_line_is_text(spool: Spool) -> None:
+    with pytest.raises(InvalidType, match="env"):
+        spool.exec(["true"], env={"N": 3})  # type: ignore[dict-item]  # the point
