@@ -7,6 +7,7 @@ else by the worker's. Functions are never called in the worker: children of the 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from spoolq.clock import Clock, SystemClock
@@ -23,6 +24,7 @@ from spoolq.runners.pool import Pool
 from spoolq.runners.wire import Wire
 from spoolq.runners.zygote import Zygote
 from spoolq.settings import Settings
+from spoolq.tagging import tag_records
 from spoolq.tasks import RUNNERS
 
 if TYPE_CHECKING:
@@ -128,7 +130,16 @@ class Performers:
 
     def _make_zygote(self) -> Zygote:
         self._known = dict(self._registry.functions)
-        return Zygote(_kinds(self._backend, self._registry), lambda: route_logging(_current_id))
+        return Zygote(_kinds(self._backend, self._registry), self._prepare)
+
+    def _prepare(self) -> None:
+        """In the zygote: what every child would do anew, and copy the memory of."""
+        route_logging(_current_id)
+        tag_records(current_job)
+        for function in self._registry.functions.values():
+            # Annotations are read at the first call; that it has no arguments is no matter here.
+            with suppress(Exception):
+                function.decode([], {})
 
     def _renew(self) -> None:
         """A task was registered since the zygote was forked, which cannot know it."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ENDED: Final = frozenset({"finished", "failed"})
 FIRST: Final = 0.001  # seconds until the second look
+EARLY: Final = 0.01  # seconds within which most short jobs end: no pause is longer than STEP
+STEP: Final = 0.0015
 GROWTH: Final = 1.5
 QUICK: Final = 0.05  # seconds of looking before the backend is asked to ring: that costs a thread
 DEAF: Final = 1.0  # seconds between two looks where nothing rings
@@ -129,6 +131,8 @@ class _Watch:
         deaf = any(stop is None for stop in self._stops.values())
         longest = HEARD if self._stops and not deaf else DEAF
         pause, self._pause = self._pause, min(self._pause * GROWTH, longest)
+        if waited < EARLY:
+            pause = min(pause, STEP)
         return min(pause * random.uniform(0.8, 1.0), left)
 
     def _forget(self, id: int) -> None:

@@ -25,9 +25,9 @@ from spoolq.runners.output import Output, flush
 from spoolq.runners.waiting import wait_readable
 
 try:  # without the enums of `signal`, which cost as much as a small job
-    from _signal import signal as set_handler  # type: ignore[import-not-found]
+    import _signal as plain_signal  # type: ignore[import-not-found]
 except ImportError:
-    from signal import signal as set_handler
+    plain_signal = signal
 
 if TYPE_CHECKING:
     from spoolq.model import JSON
@@ -75,7 +75,8 @@ def memory() -> int:
 
 KEEP: Final = 0.01  # seconds that an empty log waits for the next job
 
-_DISPOSITIONS: Final = (
+_SETMASK: Final = int(signal.SIG_SETMASK)
+_DISPOSITIONS: Final = (  # that of SIGCHLD first
     *((int(n), int(signal.SIG_DFL)) for n in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)),
     (int(signal.SIGQUIT), int(signal.SIG_DFL)),
     (int(signal.SIGUSR1), int(signal.SIG_IGN)),
@@ -98,14 +99,14 @@ def enter(mark: int, parent: int, mask: Iterable[int]) -> None:
     os.setsid()
     set_mark(mark)
     signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    plain_signal.signal(*_DISPOSITIONS[0])
+    plain_signal.pthread_sigmask(_SETMASK, mask)
 
 
 def reset_signals() -> None:
     """As a job finds them; one that came before may have had others."""
     for number, disposition in _DISPOSITIONS:
-        set_handler(number, disposition)
+        plain_signal.signal(number, disposition)
 
 
 @cache

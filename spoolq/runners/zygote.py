@@ -256,7 +256,7 @@ class Server:
         self._next_mark = block[0]
         self._cgroups = cgroups
         self._control = Wire(control)
-        self._mask = mask
+        self._mask = [int(number) for number in mask]
         self._retired = False
         self._pid, self._parent = os.getpid(), os.getppid()
         self._clock = SystemClock()
