@@ -34,6 +34,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from spoolq.control import NOTHING, Control, QueueInfo
+from spoolq.errors import InvalidType
 from spoolq.model import JSON, MISSING_AFTER, REMOVE_AFTER, STUCK_AFTER, Claimed, Page
 from spoolq.schedules import DISPATCH_INTERVAL
 from spoolq.states import WAYS
@@ -75,6 +76,8 @@ class Backend(ABC):
         remove_after: float = REMOVE_AFTER,
         stuck_after: float = STUCK_AFTER,
     ) -> None:
+        if backoff is not None and not callable(backoff):
+            raise InvalidType(f"a backoff is a function of the retries, not {backoff!r:.60}")
         self.backoff: Backoff = backoff or default_backoff
         self.missing_after = missing_after
         self.remove_after = remove_after

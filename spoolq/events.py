@@ -8,11 +8,13 @@ the event; in a forked child that fails the job [316].
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
-from spoolq.errors import InvalidValue
+from spoolq.errors import InvalidType, InvalidValue
 
 Callback = Callable[..., object]
+
+_COROUTINE: Final = 0x80  # inspect.CO_COROUTINE
 
 
 class Emitter:
@@ -26,9 +28,11 @@ class Emitter:
         self._callbacks: dict[str, list[Callback]] | None = None
 
     def on(self, event: str, callback: Callback) -> None:
-        """Call `callback(self, …)` whenever `event` happens. Raises InvalidValue if none such."""
+        """Call `callback(self, …)` whenever `event` happens. Raises InvalidValue if none such,
+        InvalidType for what cannot be called, or has to be awaited."""
         if event not in self.EVENTS:
             raise InvalidValue(f"unknown event {event!r}: there is {', '.join(self.EVENTS)}")
+        check_callback(callback, f"what is called on {event!r}")
         if self._callbacks is None:
             self._callbacks = {}
         self._callbacks.setdefault(event, []).append(callback)
@@ -38,3 +42,12 @@ class Emitter:
         if self._callbacks is not None:
             for callback in tuple(self._callbacks.get(event, ())):
                 callback(self, *args)
+
+
+def check_callback(callback: object, what: str) -> None:
+    """Raises InvalidType for what cannot simply be called."""
+    if not callable(callback):
+        raise InvalidType(f"{what} is a function, not {callback!r:.60}")
+    code = getattr(callback, "__code__", None)
+    if code is not None and code.co_flags & _COROUTINE:
+        raise InvalidType(f"{what} is a plain function: nobody would await {callback!r:.60}")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
-from spoolq.errors import InvalidType, InvalidValue
+from spoolq.errors import InvalidType
 
 if TYPE_CHECKING:
     from spoolq.job import Job
@@ -66,8 +66,9 @@ class Batch:
     not if it was left by an exception. The jobs run meanwhile.
 
     `on_finished` runs when all have finished, and not while one has failed: then it waits until
-    that was retried or removed. `on_failed` is enqueued, once, when all have ended and one or more
-    have failed, by a job of the task `spoolq.on_failed` that waits for all of them.
+    that was retried or removed. Of no jobs at all every one has finished. `on_failed` is enqueued,
+    once, when all have ended and one or more have failed, by a job of the task `spoolq.on_failed`
+    that waits for all of them.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Batch:
         self.finished: Job[Any] | None = None
         """The job of `on_finished`, once the block was left."""
         self.failed: Job[Any] | None = None
-        """The job that waits for a failure, once the block was left."""
+        """The job that waits for a failure, once the block was left; none if there can be none."""
 
     def enqueue(self, call: Signature) -> Job[Any]:
         """Store a call as a job of this batch."""
@@ -109,11 +110,9 @@ class Batch:
     ) -> None:
         if kind is not None:
             return
-        if not self.jobs and (self._on_finished or self._on_failed):
-            raise InvalidValue("a batch without jobs never ends: enqueue some in it")
         if self._on_finished is not None:
             self.finished = self._on_finished.enqueue(self._enqueue, self.jobs)
-        if self._on_failed is not None:
+        if self._on_failed is not None and self.jobs:
             call, known = self._on_failed, {"queue", "priority"}
             how = {name: value for name, value in call.options.items() if name in known}
             watcher = Signature(ON_FAILED, [call._asdict()], {}, how)

@@ -12,9 +12,9 @@ import os
 import signal as signals
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from copy import deepcopy
 from dataclasses import replace
 from datetime import timedelta
@@ -179,13 +179,16 @@ class Job(Emitter, Generic[R]):
     def result(self, timeout: Seconds | None = None) -> R:
         """Wait until the job has ended, at most `timeout` seconds, and return its result.
 
+        What the task has returned, by its annotation: a dataclass is one again. Of a task that is
+        not known in this program it is the JSON that is stored.
+
         Raises JobFailed when it has failed for good, JobRemoved when it is not there any more,
         TimeoutError when the time ran out first: nothing is lost, ask again.
         """
         from spoolq.results import as_ended, result_of  # for programs that wait
 
         [(_, info)] = as_ended(self.backend, [self.id], wait_seconds(timeout))
-        return cast("R", result_of(self.id, info))
+        return self._decoded(result_of(self.id, info))
 
     async def aresult(self, timeout: Seconds | None = None) -> R:
         """`result` in asyncio; `await job` is the same without a timeout."""
@@ -193,7 +196,12 @@ class Job(Emitter, Generic[R]):
 
         ended = as_ended_async(self.backend, [self.id], wait_seconds(timeout))
         [(_, info)] = [item async for item in ended]
-        return cast("R", result_of(self.id, info))
+        return self._decoded(result_of(self.id, info))
+
+    def _decoded(self, result: JSON) -> R:
+        """What the task has returned, where the task is known; else the JSON."""
+        decode = getattr(self._registry.functions.get(self.task), "decode_result", None)
+        return cast("R", result if decode is None else decode(result))
 
     def __await__(self) -> Generator[Any, None, R]:
         return self.aresult().__await__()
@@ -296,6 +304,9 @@ class Job(Emitter, Generic[R]):
         May be called in a tight loop: it is written at most ten times a second, and the last word
         when the task ends. False when the job is gone.
         """
+        for name, value in (("done", done), ("total", total)):
+            if type(value) not in (int, float) and (value is not None or name == "done"):
+                raise InvalidType(f"{name} must be a number, not {value!r:.60}")
         note = {"done": done, "total": total, "message": message}
         self._held_back = None
         check_json(note, "progress")
@@ -452,9 +463,7 @@ class Job(Emitter, Generic[R]):
         try:
             value = self._invoke()
             if isinstance(value, CoroutineType):
-                import asyncio  # 30 ms, for who has coroutines
-
-                value = asyncio.run(value)
+                value = run_to_its_end(value)
             return self._end_call(value)
         finally:
             self._end_task()
@@ -507,6 +516,10 @@ class Job(Emitter, Generic[R]):
     def _end_call(self, value: JSON) -> JSON:
         if self._resolved:
             value = None
+        elif value is not None:
+            from spoolq.arguments import to_json  # the task's own module has it by now
+
+            value = to_json(value)
         check_json(value, "result")
         self.emit("finish")
         return value
@@ -716,6 +729,21 @@ class _Child:
         self.run: Final = run
         self.reaped = False
         self.committed = False
+
+
+def run_to_its_end(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine in a loop of its own, also where one runs that has to wait meanwhile."""
+    import asyncio  # 30 ms, for who has coroutines
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    # A test that is a coroutine drains its spool: a thread has one loop, so this takes another.
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(copy_context().run, asyncio.run, coroutine).result()
 
 
 def is_async(function: Callable[..., Any]) -> bool:

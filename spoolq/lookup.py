@@ -30,7 +30,11 @@ class Found:
 
     def view(self, job: JobInfo) -> View:
         """The state of one of these jobs, as people see it."""
-        return view(job, self.parents)
+        return view(job, self.parents, self._is_kept)
+
+    @cached_property
+    def _is_kept(self) -> Callable[[JobInfo], bool]:
+        return _gatekeeper(self.backend)
 
     def reason(self, job: JobInfo) -> Reason:
         """Why one of these jobs is not running."""
@@ -68,7 +72,7 @@ class Found:
             ).rows
             others = [job for job in rows if job.id not in mine]
             parents = _parents(self.backend, others, {})
-            ready += [job for job in others if view(job, parents) == "ready"]
+            ready += [job for job in others if view(job, parents, self._is_kept) == "ready"]
         return sorted((-job.priority, job.id) for job in ready)
 
 
@@ -87,10 +91,11 @@ def find(
     """
     found: list[JobInfo] = []
     parents: dict[int, JobInfo] = {}
+    is_kept = _gatekeeper(backend)
     for page in _pages(backend, selection, small=limit):
         parents |= _parents(backend, page, parents)
         for job in page:
-            seen = view(job, parents)
+            seen = view(job, parents, is_kept)
             if selection.matches(job, seen) and (keep is None or keep(job, seen)):
                 found.append(job)
         if limit is not None and len(found) >= offset + limit:
@@ -198,6 +203,21 @@ def _parents(
     wanted = {id_ for job in jobs if job.state == "inactive" for id_ in job.parents}
     here = {job.id: job for job in jobs if job.id in wanted}
     return here | {job.id: job for job in _rows(backend, wanted - known.keys() - here.keys())}
+
+
+def _gatekeeper(backend: Backend) -> Callable[[JobInfo], bool]:
+    """Who tells whether a job is kept by its limits or its key, and asks for each limit once."""
+    shut: dict[str, bool] = {}
+
+    def is_kept(job: JobInfo) -> bool:
+        if job.unique:
+            return backend.blocked_at(job.id) is not None
+        key = repr(job.limits)
+        if key not in shut:
+            shut[key] = backend.blocked_at(job.id) is not None
+        return shut[key]
+
+    return is_kept
 
 
 def _executables(backend: Backend) -> frozenset[str]:

@@ -105,7 +105,8 @@ class ScheduleInfo:
 
     Times are epoch seconds by the spool's clock, or None where there is none: `last_run` before
     the first, `next_run` of one that will not fire within five years. `expire` and `timeout` are
-    seconds. `declared` says where it is declared, None for one that was stored by hand.
+    seconds. `declared` says where it is declared, None for one that was stored by hand. `limits`
+    are those of its jobs, as in `JobInfo`.
     """
 
     id: int
@@ -131,6 +132,7 @@ class ScheduleInfo:
     overlap: str = "allow"
     jitter: float = 0.0
     declared: str | None = None
+    limits: list[list[Any]] = field(default_factory=list)
 
 
 class Claimed(TypedDict):

@@ -30,7 +30,8 @@ _OPTIONS: Final = (
     "kwargs", "tz", "catch_up", "overlap", "jitter", "declared", "attempts", "expire", "lax",
     "notes", "priority", "queue", "timeout",
 )  # fmt: skip
-OPTIONS: Final = frozenset(_OPTIONS)
+_LIMITS: Final = ("concurrency", "rate")
+OPTIONS: Final = frozenset({*_OPTIONS, *_LIMITS})
 """What `schedule` takes beside name, cron, task and args."""
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "kwargs": None, "tz": "UTC", "catch_up": "latest", "overlap": "allow", "jitter": 0.0,
@@ -85,6 +86,8 @@ def new_schedule(
     priority: int = 0,
     queue: str = "default",
     timeout: float | None = None,
+    concurrency: Sequence[Any] | None = None,
+    rate: Sequence[Any] | None = None,
 ) -> Record:
     """Check a schedule and make its record, all but the id. Raises InvalidType, InvalidValue."""
     record = _checked(
@@ -106,6 +109,8 @@ def new_schedule(
         priority=priority,
         queue=queue,
         timeout=timeout,
+        concurrency=concurrency,
+        rate=rate,
     )
     from spoolq.cron import check_zone, next_time  # for who has a schedule
 
@@ -149,6 +154,7 @@ def _checked(
         "last_occurrence": None,
         "counted": None,
         "staged": None,
+        **({"limits": job["limits"]} if "limits" in job else {}),
     }
 
 
@@ -182,7 +188,11 @@ def unchanged(
     Raises InvalidType, InvalidValue for what cannot be stored.
     """
     new = _checked(info.name, cron, task, args, 0.0, **{**_DEFAULTS, **options})
-    return all(new[key] == getattr(info, key) for key in (*_ARGUMENTS, *_OPTIONS))
+    # As it is read back: of a template and of a decorator come tuples.
+    limits = [list(limit) for limit in new.get("limits", [])]
+    return limits == info.limits and all(
+        new[key] == getattr(info, key) for key in (*_ARGUMENTS, *_OPTIONS)
+    )
 
 
 def is_due(record: Record, now: float) -> bool:
@@ -227,7 +237,7 @@ def _make_up(record: Record, now: float) -> Firing:
 
 def job_of(record: Record, now: float) -> Record:
     """The job that this schedule enqueues now; `expire` counts from here [281]."""
-    return new_record(
+    job = new_record(
         record["task"],
         record["args"],
         record["kwargs"],
@@ -240,6 +250,9 @@ def job_of(record: Record, now: float) -> Record:
         queue=record["queue"],
         timeout=record["timeout"],
     )
+    if "limits" in record:
+        job["limits"] = record["limits"]
+    return job
 
 
 def check_record(value: Any) -> Record:
@@ -251,6 +264,12 @@ def check_record(value: Any) -> Record:
     # The zone is not looked up: a host that lacks it can show the schedule all the same.
     name, cron, task, args = (value[key] for key in _ARGUMENTS)
     checked = _checked(name, cron, task, args, 0.0, **{key: value[key] for key in _OPTIONS})
+    if "limits" in value:
+        from spoolq.gates import check_members
+
+        if not isinstance(value["limits"], list):
+            raise InvalidType(f"the field 'limits' is wrong: {value['limits']!r:.40}")
+        check_members({"limits": value["limits"]})
     for key in _ARGUMENTS + _OPTIONS:
         if checked[key] != value[key]:
             raise InvalidType(f"the field {key!r} is wrong: {value[key]!r:.40}")

@@ -26,12 +26,12 @@ from spoolq.backend import Backend
 from spoolq.control import QueueInfo
 from spoolq.declared import Declaration, Declared, place_in_code
 from spoolq.errors import DuplicateJob, InvalidType, InvalidValue
-from spoolq.events import Emitter
+from spoolq.events import Emitter, check_callback
 from spoolq.flows import ON_FAILED, Batch, Signature, chain, group, on_failed
 from spoolq.guard import Guard
-from spoolq.job import Job, Seconds, current_job, is_async, wait_seconds
+from spoolq.job import Job, Seconds, current_job, is_async, run_to_its_end, wait_seconds
 from spoolq.listing import Listing
-from spoolq.middleware import Middleware
+from spoolq.middleware import Call, Middleware
 from spoolq.model import (
     FOREGROUND_QUEUE,
     JSON,
@@ -43,10 +43,11 @@ from spoolq.model import (
 )
 from spoolq.registry import Registry
 from spoolq.root import default_root
-from spoolq.schedules import DISPATCH_INTERVAL, OPTIONS
+from spoolq.schedules import DISPATCH_INTERVAL, OPTIONS, new_schedule
 from spoolq.tasks import (
     AnyTask,
     AsyncTask,
+    BatchOptions,
     Concurrency,
     EnqueueOptions,
     OnConflict,
@@ -56,7 +57,7 @@ from spoolq.tasks import (
     UniqueWhile,
     of_the_task,
 )
-from spoolq.transitions import Backoff, check_id, check_task, parent_blocks
+from spoolq.transitions import Backoff, check_id, check_seconds, check_task, parent_blocks
 from spoolq.worker import Worker
 
 P = ParamSpec("P")
@@ -85,6 +86,27 @@ class _Runs(Protocol[P, R_co]):
         """Do it."""
 
 
+class _RunsAsync(Protocol[P, R_co]):
+    """The same with an `async def run`."""
+
+    def run(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        """Do it."""
+
+
+class _RunsWithContext(Protocol[P, R_co]):
+    """The same with `takes_context`."""
+
+    def run(self, job: Job, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Do it."""
+
+
+class _RunsAsyncWithContext(Protocol[P, R_co]):
+    """The same with both."""
+
+    def run(self, job: Job, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        """Do it."""
+
+
 class ScheduleOptions(TypedDict, total=False):
     """The options of a schedule: its own, and those of its jobs."""
 
@@ -100,6 +122,8 @@ class ScheduleOptions(TypedDict, total=False):
     priority: int
     queue: str
     timeout: Seconds | None
+    concurrency: Concurrency | Sequence[Concurrency] | None
+    rate: Rate | Sequence[Rate] | None
 
 
 class _Cron(Protocol):
@@ -111,6 +135,12 @@ class _Cron(Protocol):
     def __call__(self, fn: Task[P, R], /) -> Task[P, R]: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(  # type: ignore[overload-overlap]
+        self, cls: type[_RunsAsync[P, R]], /
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, cls: type[_Runs[P, R]], /) -> Task[P, R]: ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
         self, fn: Callable[P, Coroutine[Any, Any, R]], /
     ) -> AsyncTask[P, R]: ...
     @overload
@@ -120,6 +150,10 @@ class _Cron(Protocol):
 class _Register(Protocol):
     """`@spool.task(…)`."""
 
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, cls: type[_RunsAsync[P, R]], /
+    ) -> AsyncTask[P, R]: ...
     @overload
     def __call__(self, cls: type[_Runs[P, R]], /) -> Task[P, R]: ...
     @overload
@@ -133,6 +167,12 @@ class _Register(Protocol):
 class _RegisterWithContext(Protocol):
     """`@spool.task(takes_context=True, …)`: the job is no argument of the call."""
 
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, cls: type[_RunsAsyncWithContext[P, R]], /
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, cls: type[_RunsWithContext[P, R]], /) -> Task[P, R]: ...
     @overload
     def __call__(  # type: ignore[overload-overlap]
         self, fn: Callable[Concatenate[Job, P], Coroutine[Any, Any, R]], /
@@ -169,14 +209,16 @@ class Spool(Emitter):
         super().__init__()
         options = _given(
             backoff=backoff,
-            missing_after=_seconds(missing_after),
-            remove_after=_seconds(remove_after),
-            stuck_after=_seconds(stuck_after),
+            missing_after=_checked_seconds(missing_after, "missing_after"),
+            remove_after=_checked_seconds(remove_after, "remove_after"),
+            stuck_after=_checked_seconds(stuck_after, "stuck_after"),
             durability=durability,
         )
         self._registry = Registry()
         watch = partial(_on_failed, self)
-        self._registry.builtin[ON_FAILED] = Task(ON_FAILED, watch, self.enqueue, takes_context=True)
+        self._registry.builtin[ON_FAILED] = Task(
+            ON_FAILED, watch, self.enqueue, self.aenqueue, takes_context=True
+        )
         self._declared = 0  # declarations of this program that are stored
         self.use(_open(url, options))
 
@@ -209,6 +251,10 @@ class Spool(Emitter):
         return self._add(name, fn)
 
     @overload
+    def task(  # type: ignore[overload-overlap]
+        self, cls: type[_RunsAsync[P, R]], /
+    ) -> AsyncTask[P, R]: ...
+    @overload
     def task(self, cls: type[_Runs[P, R]], /) -> Task[P, R]: ...
     @overload
     def task(  # type: ignore[overload-overlap]
@@ -234,44 +280,61 @@ class Spool(Emitter):
         the task.
         """
         own, of_jobs = of_the_task(options)
-        aliases = own.pop("aliases", ())
+        name, aliases = own.pop("name", None), own.pop("aliases", ())
         if isinstance(aliases, str):
             raise InvalidType(f"aliases is a list of names, not {aliases!r:.60}")
 
         def register(fn: Callable[..., Any]) -> AnyTask[..., Any]:
-            known_as = own.pop("name", None) or fn.__name__
+            known_as = _name_of(fn) if name is None else check_task(name)
             if isinstance(fn, type):
                 if not callable(getattr(fn, "run", None)):
                     raise InvalidType(f"task {known_as!r}: a class needs a method `run`")
                 fn = fn().run
+            for taken in (known_as, *aliases):
+                self._check_free(taken, fn)
             task = self._add(known_as, fn, options=of_jobs, **own)
             for alias in aliases:
-                self._registry.functions[check_task(alias)] = task
+                self._registry.functions[alias] = task
             return task
 
         return register if fn is None else register(fn)
 
+    def _check_free(self, name: str, fn: Callable[..., Any]) -> None:
+        """That no other function has this name: one of the two would be lost without a word. The
+        same one once more is a module that was loaded again."""
+        known = self._registry.functions.get(check_task(name))
+        if known is not None and _place(known.fn) != _place(fn):
+            there, here = ".".join(_place(known.fn)), ".".join(_place(fn))
+            raise InvalidValue(f"task {name!r} is {there} already: give {here} another name=")
+
     def _add(self, name: str, fn: Callable[..., Any], **options: Any) -> AnyTask[..., Any]:
         make = AsyncTask if is_async(fn) else Task
-        task: AnyTask[..., Any] = make(name, fn, self.enqueue, **options)
+        task: AnyTask[..., Any] = make(name, fn, self.enqueue, self.aenqueue, **options)
         self._registry.functions[check_task(task.name)] = task
         return task
 
     # -- hooks -----------------------------------------------------------------------------------
 
     def add_middleware(self, middleware: Middleware) -> None:
-        """Have this done around every enqueue and every run: see `spoolq.middleware`."""
+        """Have this done around every enqueue and every run: see `spoolq.middleware`.
+
+        Raises InvalidType for what is no object of a class derived from Middleware.
+        """
+        if not isinstance(middleware, Middleware):
+            raise InvalidType(f"a middleware is an object derived from it, not {middleware!r:.60}")
         self._registry.middleware.append(middleware)
 
     def on_startup(self, fn: W) -> W:
         """Call `fn(worker)` in each worker of this program before it performs jobs, and before
         the processes are forked that do: what it loads they share. Usable as a decorator."""
+        check_callback(fn, "a hook")
         self._registry.startup.append(fn)
         return fn
 
     def on_shutdown(self, fn: W) -> W:
         """Call `fn(worker)` in each worker of this program when it has ended, the last one first.
         Usable as a decorator."""
+        check_callback(fn, "a hook")
         self._registry.shutdown.append(fn)
         return fn
 
@@ -318,21 +381,38 @@ class Spool(Emitter):
             "timeout": timeout,
             "hold": hold,
         }
-        if unique is not None or concurrency is not None or rate is not None:
-            options |= _gates(unique, unique_while, unique_for, on_conflict, concurrency, rate)
-        elif unique_while is not None or unique_for is not None or on_conflict != "return":
-            raise InvalidType("unique_while, unique_for and on_conflict are for unique jobs")
+        gates = (unique, unique_while, unique_for, on_conflict, concurrency, rate)
+        if gates != _NO_GATES:
+            options |= _gates(*gates)
         if self._registry.middleware:
-            from spoolq.middleware import Call, around_enqueue
+            from spoolq.middleware import around_enqueue
 
-            store = around_enqueue(
-                self._registry.middleware,
-                lambda call: self._store(
-                    call.task, call.args, call.kwargs, call.options, on_conflict
-                ),
-            )
+            store = around_enqueue(self._registry.middleware, self._storing(on_conflict))
             return store(Call(task, list(args), dict(kwargs or {}), options))
         return self._store(task, args, kwargs, options, on_conflict)
+
+    async def aenqueue(
+        self,
+        task: str,
+        args: Sequence[JSON] = (),
+        kwargs: Mapping[str, JSON] | None = None,
+        **options: Unpack[EnqueueOptions],
+    ) -> Job:
+        """`enqueue` in asyncio: the loop goes on while the disk makes the job durable."""
+        import asyncio  # 30 ms, which programs that use it have spent already
+
+        if not self._registry.middleware:
+            return await asyncio.to_thread(self.enqueue, task, args, kwargs, **options)
+        from spoolq.middleware import around_aenqueue
+
+        given, on_conflict = _spread(options)
+        store = around_aenqueue(self._registry.middleware, self._storing(on_conflict))
+        return await store(Call(task, list(args), dict(kwargs or {}), given))
+
+    def _storing(self, on_conflict: str) -> Callable[[Call], Job]:
+        return lambda call: self._store(
+            call.task, call.args, call.kwargs, call.options, on_conflict
+        )
 
     def _store(
         self,
@@ -395,9 +475,11 @@ class Spool(Emitter):
         """
         if shell is not isinstance(argv, str):
             raise InvalidType("argv is a list of words, or with shell=True one line")
-        words = ["/bin/sh", "-c", argv] if isinstance(argv, str) else [os.fspath(w) for w in argv]
-        if not words or not all(isinstance(word, str) for word in words):
-            raise InvalidValue(f"a command line has a program and words, not {words!r:.60}")
+        words = ["/bin/sh", "-c", argv] if isinstance(argv, str) else _words(argv)
+        if env is not None and not all(
+            isinstance(word, str) for pair in env.items() for word in pair
+        ):
+            raise InvalidType("env is an object of strings")
         mask = os.umask(0o077)
         os.umask(mask)
         surroundings = {
@@ -407,12 +489,32 @@ class Spool(Emitter):
         }
         return self.enqueue("exec", words, surroundings, **options)
 
-    def enqueue_many(self, jobs: Iterable[str | Sequence[Any]], **options: Any) -> list[int]:
+    def enqueue_many(
+        self, jobs: Iterable[str | Sequence[Any]], **options: Unpack[BatchOptions]
+    ) -> list[int]:
         """Store several jobs, all or none, and return their ids. See `Backend.enqueue_many`.
 
-        Each is a task name, (task,), (task, args) or (task, args, kwargs).
+        Each is a call, `task.make(…)`, or a task name, (task,), (task, args), (task, args, kwargs).
+        They share their options, which are those of `enqueue`: those given here, else those of the
+        tasks of the calls. They cannot be unique. Raises InvalidType, InvalidValue.
         """
-        ids = self.backend.enqueue_many(jobs, **options)
+        if isinstance(jobs, str | bytes | Mapping):
+            raise InvalidType(f"jobs is a list of (task, args, kwargs), not {jobs!r:.60}")
+        unknown = options.keys() - BatchOptions.__annotations__.keys()
+        if unknown - EnqueueOptions.__annotations__.keys():
+            known = ", ".join(BatchOptions.__annotations__)
+            raise InvalidType(f"there is no option {min(unknown)!r}, only {known}")
+        batch, shared = _batch(list(jobs), options)
+        if self._registry.middleware:
+            from spoolq.middleware import Calls, around_enqueue_many
+
+            store = around_enqueue_many(
+                self._registry.middleware,
+                lambda calls: self.backend.enqueue_many(calls.jobs, **calls.options),
+            )
+            ids = store(Calls(batch, shared))
+        else:
+            ids = self.backend.enqueue_many(batch, **shared)
         if self._callbacks is not None:
             for job_id in ids:
                 self.emit("enqueue", job_id)
@@ -675,13 +777,18 @@ class Spool(Emitter):
         `cron` has five fields or is a nickname, `tz` is an IANA zone. `catch_up` says what becomes
         of firings that were missed, "none", "latest" or "all" (at most 1,000); `overlap="skip"`
         fires none while the last job has not ended; `jitter` puts each off by up to so many
-        seconds. The other options are those of the job. A schedule is in UTC unless told otherwise.
+        seconds. The other options are those of the job; of a task that is given as an object they
+        are its own where none is given here, and its arguments are checked as for `enqueue`. A
+        schedule is in UTC unless told otherwise.
 
-        Raises InvalidValue for an expression that is none, or never fires, and an unknown zone.
+        Raises InvalidValue for an expression that is none, or never fires, and an unknown zone,
+        InvalidType for arguments that the task does not take, and for one that is unique.
         """
-        name_of_task = task.name if isinstance(task, AnyTask) else task
-        given = {key: _plain_seconds(value) for key, value in options.items()}
-        return self.backend.schedule(name, cron, name_of_task, args, **given)
+        if isinstance(task, AnyTask):
+            task, args, given = _of_schedule(task, args, options)
+        else:
+            given = _schedule_options(options)
+        return self.backend.schedule(name, cron, task, args, **given)
 
     def unschedule(self, name: str) -> bool:
         """Remove a schedule; its jobs stay. False when there is none [273]."""
@@ -744,26 +851,27 @@ class Spool(Emitter):
     ) -> _Cron:
         """Declare that the decorated function or task is enqueued whenever `cron` fires.
 
-        The schedule is called like the task unless `name` is given; its options are those of
-        `schedule`, and for the job those of the task. It is stored by whoever dispatches: a
-        worker when it starts. Raises InvalidValue for a wrong expression or zone.
-        """
-        from spoolq.cron import check_zone, parse
+        The schedule is called like the task unless `name` is given, which a second one for the same
+        task needs; its options are those of `schedule`, and for the job those of the task. It is
+        stored by whoever dispatches: a worker when it starts.
 
-        parse(cron)
-        check_zone(options.get("tz", "UTC"))
+        Raises InvalidType, InvalidValue for what `schedule` would refuse.
+        """
+        from spoolq.cron import check_cron
+
+        check_cron(cron, options.get("tz", "UTC"))
+        _schedule_options(options)
 
         def declare(fn: Any) -> Any:
-            task = fn if isinstance(fn, AnyTask) else self._add(fn.__name__, fn)
+            task = fn if isinstance(fn, AnyTask) else self.task(fn)
             known_as = task.name if name is None else name
-            given = {**task.options, **options}
+            if known_as in task.schedules:
+                raise InvalidValue(f"schedule {known_as!r} is declared twice: give one a name=")
+            called, given_args, given = _of_schedule(task, args, options)
+            new_schedule(known_as, cron, called, given_args, 0.0, **given)
+            task.schedules.add(known_as)
             self._registry.schedules[known_as] = Declaration(
-                known_as,
-                cron,
-                task.name,
-                list(args),
-                {key: _plain_seconds(value) for key, value in given.items() if key in OPTIONS},
-                place_in_code(task.fn),
+                known_as, cron, called, given_args, given, place_in_code(task.fn)
             )
             return task
 
@@ -797,6 +905,86 @@ class Spool(Emitter):
         self.backend.reset(all=all, locks=locks)
 
 
+def _batch(
+    jobs: list[str | Sequence[Any]], given: Mapping[str, Any]
+) -> tuple[list[str | Sequence[Any]], dict[str, Any]]:
+    """The jobs of a batch as a backend takes them, and the options that they share."""
+    calls = [job if isinstance(job, Signature) else None for job in jobs]
+    if not any(calls):
+        return jobs, dict(given)
+    own = [_left(call, given) for call in calls]
+    for one, options in zip(jobs, own, strict=True):
+        different = [key for key in {**own[0], **options} if own[0].get(key) != options.get(key)]
+        if different:
+            raise InvalidValue(
+                f"jobs of a batch share their options: {_told(jobs[0])} and {_told(one)} differ in "
+                f"{different[0]!r}; give it to enqueue_many, or store them one by one with group"
+            )
+    plain = [job if call is None else call[:3] for job, call in zip(jobs, calls, strict=True)]
+    return plain, {**own[0], **given}
+
+
+def _left(call: Signature | None, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options of a call that are not given for the batch."""
+    options = {} if call is None else call.options
+    if "unique" in options and not options["unique"]:
+        given = {**given, **dict.fromkeys(_GATES[:4])}  # it is not unique, whatever else it says
+    return {name: options[name] for name in options if name not in given}
+
+
+def _told(job: str | Sequence[Any]) -> str:
+    return repr(job if isinstance(job, str) else job[0])
+
+
+def _schedule_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """As the backend takes them. Raises InvalidType for one that there is not."""
+    known = OPTIONS - {"declared"}
+    unknown = options.keys() - known
+    if unknown:
+        hint = ', but overlap="skip"' if "unique" in min(unknown) else ""
+        raise InvalidType(
+            f"a schedule has no option {min(unknown)!r}{hint}: only {', '.join(sorted(known))}"
+        )
+    return {key: _plain_seconds(value) for key, value in options.items()}
+
+
+def _of_schedule(
+    task: AnyTask[..., Any], args: Sequence[Any], options: Mapping[str, Any]
+) -> tuple[str, list[JSON], dict[str, Any]]:
+    """The task, the arguments and the options of a schedule that calls this task."""
+    if isinstance(args, str) or not isinstance(args, Sequence):
+        raise InvalidType(f"args must be a list of values, not {args!r:.60}")
+    call = task.call(*args, **(options.get("kwargs") or {}))
+    given = {**call.options, **{key: item for key, item in options.items() if key != "kwargs"}}
+    if call.kwargs:
+        given["kwargs"] = call.kwargs
+    return call.task, call.args, _schedule_options(given)
+
+
+def _place(fn: Any) -> tuple[str, str]:
+    return str(getattr(fn, "__module__", "")), str(getattr(fn, "__qualname__", ""))
+
+
+def _name_of(fn: Any) -> str:
+    if not callable(fn):
+        raise InvalidType(f"a task is a function, and options go by keyword: name={fn!r:.60}")
+    try:
+        return str(fn.__name__)
+    except AttributeError:
+        raise InvalidType(f"{fn!r:.60} has no name: @spool.task(name=…) gives one") from None
+
+
+def _words(argv: Sequence[Any]) -> list[str]:
+    """A command line. Raises InvalidType, InvalidValue."""
+    try:
+        words = [os.fspath(word) for word in argv]
+    except TypeError as error:
+        raise InvalidType(f"argv is a list of words and paths: {error}") from None
+    if not words or not all(isinstance(word, str) for word in words):
+        raise InvalidValue(f"a command line has a program and words, not {words!r:.60}")
+    return words
+
+
 def _user(by: str | None) -> str:
     if by is not None:
         return by
@@ -809,7 +997,15 @@ def _user(by: str | None) -> str:
 
 
 def _on_failed(spool: Spool, job: Job, call: dict[str, Any]) -> int | None:
-    return on_failed(job, spool.enqueue, call)
+    def enqueue(*args: Any, **options: Any) -> Job:
+        from spoolq.middleware import has_async_enqueue
+
+        if not has_async_enqueue(spool._registry.middleware):  # noqa: SLF001
+            return spool.enqueue(*args, **options)
+        made: Job = run_to_its_end(spool.aenqueue(*args, **options))
+        return made
+
+    return on_failed(job, enqueue, call)
 
 
 def _open(url: object, options: dict[str, Any]) -> Backend:
@@ -823,8 +1019,10 @@ def _open(url: object, options: dict[str, Any]) -> Backend:
         raise InvalidType(f"a spool is a path or {MEMORY!r}, not {type(url).__name__}")
     if url == MEMORY:
         from spoolq.memory import MemoryBackend  # only who uses it pays for it
+        from spoolq.settings import check_durability
 
-        options.pop("durability", None)  # nothing of it survives the process anyway
+        # Nothing of it survives the process anyway.
+        check_durability(options.pop("durability", "none"))
         return MemoryBackend(**options)
     path = os.fspath(url)
     if not path or "://" in path:
@@ -840,6 +1038,35 @@ def _claims(worker: Worker, options: DequeueOptions) -> Iterator[Job]:
         yield job
 
 
+# What `Spool.enqueue` has where nothing is given.
+_NO_GATES: Final = (None, None, None, "return", None, None)
+_GATES: Final = ("unique", "unique_while", "unique_for", "on_conflict", "concurrency", "rate")
+_PLAIN: Final[Mapping[str, Any]] = {
+    "attempts": 1,
+    "delay": 0,
+    "expire": None,
+    "lax": False,
+    "notes": None,
+    "parents": (),
+    "priority": 0,
+    "queue": "default",
+    "timeout": None,
+    "hold": False,
+}
+
+
+def _spread(given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """The options of `Spool.enqueue` as those of `Backend.enqueue`, and what a conflict means."""
+    unknown = given.keys() - {*_PLAIN, *_GATES}
+    if unknown:
+        raise InvalidType(f"there is no option {min(unknown)!r}")
+    options = {**_PLAIN, **{name: value for name, value in given.items() if name in _PLAIN}}
+    gates = tuple(given.get(name, none) for name, none in zip(_GATES, _NO_GATES, strict=True))
+    if gates != _NO_GATES:
+        options |= _gates(*gates)
+    return options, str(given.get("on_conflict", "return"))
+
+
 def _gates(
     unique: str | bool | None,
     unique_while: str | None,
@@ -849,6 +1076,9 @@ def _gates(
     rate: object,
 ) -> dict[str, Any]:
     """The options of `Backend.enqueue` for a job that has to pass something."""
+    alone = (unique_while, unique_for, on_conflict) == (None, None, "return")
+    if unique is None and not alone:
+        raise InvalidType("unique_while, unique_for and on_conflict are for unique jobs")
     if on_conflict not in ("return", "raise", "replace"):
         raise InvalidValue(f"on_conflict is return, raise or replace: {on_conflict!r:.40}")
     found = _given(
@@ -873,6 +1103,10 @@ def _kept(**filters: Iterable[Any] | None) -> dict[str, list[Any]]:
         if isinstance(values, str | bytes):
             raise InvalidType(f"{name} must be a list, not the string {values!r}")
     return {name: list(values) for name, values in _given(**filters).items()}
+
+
+def _checked_seconds(value: Seconds | None, name: str) -> float | None:
+    return None if value is None else check_seconds(value, name)
 
 
 def _seconds(value: Seconds | None) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import (
     TYPE_CHECKING,
@@ -39,8 +40,8 @@ RUNNERS: Final = ("fork", "pool", "aio")
 """How a function can be performed: a child a job, children that stay, coroutines in one child."""
 
 
-class EnqueueOptions(TypedDict, total=False):
-    """The options of `Spool.enqueue`."""
+class BatchOptions(TypedDict, total=False):
+    """The options of `Spool.enqueue_many`."""
 
     attempts: int
     delay: Seconds
@@ -52,12 +53,17 @@ class EnqueueOptions(TypedDict, total=False):
     queue: str
     timeout: Seconds | None
     hold: bool
+    concurrency: Concurrency | Sequence[Concurrency] | None
+    rate: Rate | Sequence[Rate] | None
+
+
+class EnqueueOptions(BatchOptions, total=False):
+    """The options of `Spool.enqueue`."""
+
     unique: str | bool | None
     unique_while: UniqueWhile | None
     unique_for: Seconds | None
     on_conflict: OnConflict
-    concurrency: Concurrency | Sequence[Concurrency] | None
-    rate: Rate | Sequence[Rate] | None
 
 
 Errors = type[Exception] | tuple[type[Exception], ...]
@@ -104,6 +110,7 @@ class AnyTask(Generic[P, R]):
         name: str,
         fn: Callable[..., Any],
         enqueue: Callable[..., Job],
+        aenqueue: Callable[..., Coroutine[Any, Any, Job]],
         *,
         takes_context: bool = False,
         options: dict[str, Any] | None = None,
@@ -115,6 +122,8 @@ class AnyTask(Generic[P, R]):
         """Made by `Spool.task` and `Spool.add_task`. Raises InvalidType, InvalidValue."""
         if not callable(fn):
             raise InvalidType(f"task {name!r} must be a function, not {type(fn).__name__}")
+        if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+            raise InvalidType(f"task {name!r} is a generator: a job returns one result, a list")
         if runner is not None and runner not in RUNNERS:
             raise InvalidValue(
                 f"task {name!r}: a runner is one of {', '.join(RUNNERS)}: {runner!r}"
@@ -127,12 +136,15 @@ class AnyTask(Generic[P, R]):
         self.takes_context: Final = takes_context
         self.options = options or {}
         self._templates = {name: value for name, value in self.options.items() if _varies(value)}
+        self._varies = bool(self._templates) or self.options.get("unique") is True
         self._retry_on = _errors(retry_on, "retry_on")
         self._give_up_on = _errors(give_up_on, "give_up_on")
         if backoff is not None and not callable(backoff):
             raise InvalidType(f"task {name!r}: backoff is a function of the number of retries")
         self._backoff = backoff
-        self._enqueue = enqueue
+        self._enqueue, self._aenqueue = enqueue, aenqueue
+        self.schedules: Final[set[str]] = set()
+        """The schedules that `@spool.cron` has declared for it."""
         self._parameters = Parameters(name, fn, takes_context=takes_context)
         functools.update_wrapper(self, fn)
 
@@ -154,7 +166,7 @@ class AnyTask(Generic[P, R]):
         in JSON (`spoolq.arguments`).
         """
         positional, named = self._parameters.encode(args, kwargs)
-        if self._templates:
+        if self._varies:
             return self._enqueue(self.name, positional, named, **self._filled(args, kwargs))
         return self._enqueue(self.name, positional, named, **self.options)
 
@@ -163,19 +175,19 @@ class AnyTask(Generic[P, R]):
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """`enqueue` in asyncio: the loop goes on while the disk makes the job durable."""
-        import asyncio  # 30 ms, which programs that use it have spent already
-
-        return await asyncio.to_thread(self.enqueue, *args, **kwargs)
+        positional, named = self._parameters.encode(args, kwargs)
+        options = self._filled(args, kwargs) if self._varies else self.options
+        return await self._aenqueue(self.name, positional, named, **options)
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Signature:
-        """This call for a flow, with the task's options: see `spoolq.flows`."""
+        """This call, with the options of the task, for a flow (`spoolq.flows`) or a batch
+        (`Spool.enqueue_many`). Nothing is stored. Raises InvalidType as `enqueue` does."""
         positional, named = self._parameters.encode(args, kwargs)
-        options = self._filled(args, kwargs) if self._templates else self.options
+        options = self._filled(args, kwargs) if self._varies else self.options
         return Signature(self.name, positional, named, options)
 
-    def make(self, *args: P.args, **kwargs: P.kwargs) -> tuple[str, list[Any], dict[str, Any]]:
-        """This call for `Spool.enqueue_many`, whose options count instead of the task's."""
-        return (self.name, *self._parameters.encode(args, kwargs))
+    make = call
+    """`call`, as one says it of a batch."""
 
     def using(self, **options: Unpack[EnqueueOptions]) -> Self:
         """The same task with other options for the jobs it enqueues: they never get in the way of
@@ -190,10 +202,14 @@ class AnyTask(Generic[P, R]):
         task._templates = {  # noqa: SLF001
             name: value for name, value in self._templates.items() if name not in options
         }
+        task._varies = bool(task._templates) or task.options.get("unique") is True  # noqa: SLF001
         return task
 
     def _filled(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The options, with the arguments of a call in their keys. Raises InvalidValue."""
+        """The options, with the arguments of a call in their keys. Raises InvalidValue.
+
+        Of a call that is unique by its arguments it does not matter how they were given.
+        """
         values = self._parameters.named(args, kwargs)
         try:
             filled = {name: _fill(value, values) for name, value in self._templates.items()}
@@ -201,6 +217,10 @@ class AnyTask(Generic[P, R]):
             raise InvalidValue(
                 f"task {self.name!r}: a key names what is no argument of the call: {error!r}"
             ) from None
+        if self.options.get("unique") is True:
+            from spoolq.gates import check_key
+
+            filled["unique"] = check_key(True, self.name, *self._parameters.canonical(args, kwargs))
         return {**self.options, **filled}
 
     def judge(self, error: Exception, retries: int) -> tuple[bool, float | None]:
@@ -219,6 +239,10 @@ class AnyTask(Generic[P, R]):
     def decode(self, args: Sequence[JSON], kwargs: Mapping[str, JSON]) -> Arguments:
         """The arguments of a job as the function wants them. Raises InvalidType."""
         return self._parameters.decode(args, kwargs)
+
+    def decode_result(self, value: JSON) -> Any:
+        """A result as the function has returned it. Raises InvalidType."""
+        return self._parameters.decode_result(value)
 
     def _context(self) -> tuple[Any, ...]:
         if not self.takes_context:

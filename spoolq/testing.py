@@ -21,11 +21,15 @@ from typing import Any, Final, NamedTuple
 
 from spoolq.arguments import to_json
 from spoolq.backend import Backend
+from spoolq.errors import InvalidType
 from spoolq.model import JobInfo
 from spoolq.spool import Spool
 from spoolq.tasks import AnyTask
 
 NOON: Final = 1_700_000_000.0  # epoch seconds at which a test begins
+
+
+_SHOWN_ANYWAY: Final = frozenset({"args", "kwargs", "queue", "delay", "states", "task", "state"})
 
 
 class FakeClock:
@@ -84,7 +88,8 @@ class SpoolUnderTest(Spool):
         if program is not None:
             self._registry = program._registry  # noqa: SLF001  # the two are one to a test
             program.use(backend)
-        self._program.on("enqueue", self._run_inline)
+            program.on("enqueue", self._run_inline)
+        self.on("enqueue", self._run_inline)
 
     # -- questions -------------------------------------------------------------------------------
 
@@ -101,9 +106,13 @@ class SpoolUnderTest(Spool):
         """The jobs that fit, oldest first.
 
         `args` and `kwargs` fit together, by the task's own parameters where a task is given;
-        `delay` is in seconds since the job was made, `fields` are fields of JobInfo. Anything that
-        knows how to be equal will do: `pytest.approx(60)`.
+        `kwargs` alone fits whatever the other arguments are. `delay` is in seconds since the job
+        was made, `fields` are fields of JobInfo. Anything that knows how to be equal will do:
+        `pytest.approx(60)`. Raises InvalidType for a field that there is not.
         """
+        unknown = fields.keys() - JobInfo.__dataclass_fields__.keys()
+        if unknown:
+            raise InvalidType(f"a job has no field {min(unknown)!r}: see JobInfo")
         found = list(self.jobs(states=states))[::-1]
         return [info for info in found if self._fits(info, task, args, kwargs, delay, fields)]
 
@@ -111,14 +120,14 @@ class SpoolUnderTest(Spool):
         """The newest job that fits, as in `all_enqueued`; AssertionError tells what there is."""
         found = self.all_enqueued(task, **wanted)
         if not found:
-            raise AssertionError(f"not enqueued: {_said(task, wanted)}\n{self._inventory()}")
+            raise AssertionError(f"not enqueued: {_said(task, wanted)}\n{self._inventory(wanted)}")
         return found[-1]
 
     def refute_enqueued(self, task: str | AnyTask[..., Any] | None = None, **wanted: Any) -> None:
         """AssertionError when any job fits, as in `all_enqueued`."""
         found = self.all_enqueued(task, **wanted)
         if found:
-            raise AssertionError(f"enqueued: {_said(task, wanted)}\n{self._inventory()}")
+            raise AssertionError(f"enqueued: {_said(task, wanted)}\n{self._inventory(wanted)}")
 
     def _fits(
         self,
@@ -139,13 +148,19 @@ class SpoolUnderTest(Spool):
         if args is None and kwargs is None:
             return True
         known = task if isinstance(task, AnyTask) else self.tasks.get(info.task)
-        return _bound(known, args or (), kwargs or {}) == _bound(known, info.args, info.kwargs)
+        given = _bound(known, info.args, info.kwargs)
+        if args is None and kwargs:
+            named = {**(given if isinstance(given, Mapping) else {}), **info.kwargs}
+            return all(
+                name in named and _form(value) == named[name] for name, value in kwargs.items()
+            )
+        return _bound(known, args or (), kwargs or {}) == given
 
-    def _inventory(self) -> str:
+    def _inventory(self, wanted: Mapping[str, Any]) -> str:
         found = list(self.jobs())[::-1]
         if not found:
             return "nothing was enqueued"
-        return "enqueued were:\n" + "\n".join(f"  {_line(info)}" for info in found)
+        return "enqueued were:\n" + "\n".join(f"  {_line(info, wanted)}" for info in found)
 
     # -- performing ------------------------------------------------------------------------------
 
@@ -250,8 +265,10 @@ def _said(task: str | AnyTask[..., Any] | None, wanted: Mapping[str, Any]) -> st
     return ", ".join([name, *(f"{key}={value!r}" for key, value in wanted.items())])
 
 
-def _line(info: JobInfo) -> str:
+def _line(info: JobInfo, asked: Iterable[str]) -> str:
     words = [*map(repr, info.args), *(f"{name}={value!r}" for name, value in info.kwargs.items())]
     delay = info.delayed - info.created
     later = f" delay={delay:g}" if delay > 0 else ""
-    return f"{info.id} {info.task}({', '.join(words)}) queue={info.queue}{later} {info.state}"
+    more = [f" {name}={getattr(info, name)!r}" for name in asked if name not in _SHOWN_ANYWAY]
+    line = f"{info.id} {info.task}({', '.join(words)}) queue={info.queue}{later}"
+    return f"{line}{''.join(more)} {info.state}"

@@ -15,6 +15,7 @@ from spoolq.states import JSON, UNKNOWN_ERROR, State
 
 TYPE_CHECKING = False  # see `tuples`
 if TYPE_CHECKING:
+    from datetime import timedelta
     from typing import Any, Final
 
     Record = dict[str, Any]
@@ -22,7 +23,7 @@ else:
     Record = dict
 
 
-Backoff = Callable[..., float]
+Backoff = Callable[..., "float | timedelta"]
 
 # (state, event) -> the states it may end in, none for a job that is gone then. What is not here
 # does not happen: the operation answers False and changes nothing.
@@ -243,13 +244,37 @@ def parent_blocks(state: State, *, lax: bool) -> bool:
     return state != "finished" and not (lax and state == "failed")
 
 
-def call_backoff(backoff: Backoff, retries: int, error: JSON) -> float:
-    """Ask `backoff(retries, error)`, or `backoff(retries)` where it takes one argument."""
+def call_backoff(backoff: Backoff, retries: int, error: object) -> float:
+    """Ask `backoff(retries, error)`, or `backoff(retries)` where it takes one argument.
+
+    It is asked when an attempt has failed already, and nothing that goes wrong in it may keep that
+    from being recorded: then the default counts, and the log says so.
+    """
+    if backoff is default_backoff:
+        return default_backoff(retries)
     try:
-        wanted = backoff.__code__.co_argcount - (1 if hasattr(backoff, "__self__") else 0)
-    except AttributeError:
-        wanted = 1
-    return float(backoff(retries, error) if wanted >= 2 else backoff(retries))
+        seconds = backoff(retries, error) if _wants_error(backoff) else backoff(retries)
+        return check_seconds(seconds, "a backoff")
+    except Exception:
+        import logging  # for who has such a backoff
+
+        usual = default_backoff(retries)
+        text = "the backoff %r is no good after %d retries, %g seconds it is"
+        logging.getLogger("spoolq").exception(text, backoff, retries, usual)
+        return usual
+
+
+def _wants_error(backoff: Backoff) -> bool:
+    """Whether there is a second parameter for the error, and not for something of its own."""
+    import inspect  # 10 ms, for who has a backoff of his own
+
+    try:
+        found = inspect.signature(backoff).parameters.values()
+    except (TypeError, ValueError):
+        return False  # in C, and it does not say
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    second = [each for each in found if each.kind in by_position][1:2]
+    return any(each.default is each.empty or each.name == "error" for each in second)
 
 
 def _ended(record: Record, state: State, result: JSON, now: float, exit_status: JSON) -> Record:

@@ -65,15 +65,25 @@ class Scene:
     """What is said of the queues, by name."""
 
 
-def view(job: JobInfo, parents: Mapping[int, JobInfo]) -> View:
-    """The state as people see it: an inactive job is ready, delayed, blocked or held."""
+def view(
+    job: JobInfo,
+    parents: Mapping[int, JobInfo],
+    is_kept: Callable[[JobInfo], bool] = lambda _: False,
+) -> View:
+    """The state as people see it: an inactive job is ready, delayed, blocked or held.
+
+    Blocked is one that waits for a parent, and one that is due and waits at a limit, or for another
+    one with its key: `is_kept` tells, and is asked for such jobs only.
+    """
     if job.state != "inactive":
         return job.state
     if job.held:
         return "held"
     if _blocking(job, parents):
         return "blocked"
-    return "delayed" if job.delayed > job.time else "ready"
+    if job.delayed > job.time:
+        return "delayed"
+    return "blocked" if (job.limits or job.unique) and is_kept(job) else "ready"
 
 
 def reason(job: JobInfo, scene: Scene) -> Reason:

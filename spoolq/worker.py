@@ -14,10 +14,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spoolq.errors import SpoolUnavailable
-from spoolq.events import Emitter
+from spoolq.events import Emitter, check_callback
 from spoolq.job import Job
 from spoolq.loop.plan import HEARTBEAT, Terms
 from spoolq.model import JSON, WorkerInfo
+from spoolq.transitions import check_seconds
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -97,7 +98,7 @@ class Worker(Emitter):
             return None
         claimed = self._backend.dequeue(
             self.id,
-            wait if isinstance(wait, int | float) else wait.total_seconds(),
+            check_seconds(wait, "wait"),
             id=id,
             min_priority=min_priority,
             queues=queues,
@@ -124,7 +125,9 @@ class Worker(Emitter):
         return job
 
     def add_command(self, name: str, callback: Command) -> Worker:
-        """Call `callback(worker, *args)` when this command arrives."""
+        """Call `callback(worker, *args)` when this command arrives. Raises InvalidType for what
+        cannot simply be called."""
+        check_callback(callback, f"the command {name!r}")
         self.commands[name] = callback
         return self
 

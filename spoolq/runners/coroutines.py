@@ -77,8 +77,11 @@ class Coroutines:
     async def _attempt(self, serial: int, claim: Claim) -> None:
         try:
             outcome = await self._outcome(serial, claim)
-        except asyncio.CancelledError:
-            outcome = Outcome(False, died(0, 15))
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            # Nobody may have asked for it: what the job awaited was cancelled.
+            asked = task is not None and task.cancelling() > 0
+            outcome = Outcome(False, died(0, 15) if asked else describe(error))
         if serial not in self._dropped:
             self._answer(serial, outcome)
         self._dropped.discard(serial)

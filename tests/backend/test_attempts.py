@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from spoolq.backend import Backend
+from spoolq.errors import InvalidType
 from tests.conftest import MakeBackend
 from tests.support import FakeClock, claim, drain, failed_job, info
 
@@ -209,6 +212,65 @@ def test_a_backoff_may_ask_for_the_error(make_backend: MakeBackend) -> None:
     backend.fail_job(job_id, 0, {"type": "OSError"})
 
     assert asked == [(0, {"type": "OSError"})]
+
+
+def factor(retries: int, base: float = 3) -> float:
+    return base * (retries + 1)
+
+
+def of_error(retries: int, error: Any = None) -> float:
+    return float(error["seconds"])
+
+
+class Doubling:
+    def __call__(self, retries: int, error: Any) -> float:
+        return float(2 * error["seconds"])
+
+
+@pytest.mark.parametrize(
+    ("backoff", "seconds"),
+    [
+        (lambda _: timedelta(minutes=1), 60),
+        (factor, 3),
+        (of_error, 9),
+        (Doubling(), 18),
+        (partial(of_error), 9),
+    ],
+)
+def test_a_backoff_is_any_function_of_the_retries(
+    make_backend: MakeBackend, backoff: Any, seconds: float
+) -> None:
+    backend = make_backend(backoff=backoff)
+    worker = backend.register_worker()
+    job_id = backend.enqueue("foo", attempts=3)
+    claim(backend, worker)
+
+    backend.fail_job(job_id, 0, {"seconds": 9})
+
+    job = info(backend, job_id)
+    assert job.delayed - (job.retried or 0) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("wrong", [lambda _: 1 / 0, lambda _: "soon", lambda _: float("nan")])
+def test_a_failure_is_recorded_although_the_backoff_fails(
+    make_backend: MakeBackend, wrong: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = make_backend(backoff=wrong)
+    worker = backend.register_worker()
+    job_id = backend.enqueue("foo", attempts=3)
+    claim(backend, worker)
+
+    assert backend.fail_job(job_id, 0, "oops")
+
+    job = info(backend, job_id)
+    assert (job.state, job.attempts, job.result) == ("inactive", 2, "oops")
+    assert job.delayed - (job.retried or 0) == pytest.approx(15)
+    assert "15 seconds" in caplog.text
+
+
+def test_what_is_no_backoff_is_refused(make_backend: MakeBackend) -> None:
+    with pytest.raises(InvalidType, match="function of the retries"):
+        make_backend(backoff=3)
 
 
 def test_the_last_failure_asks_for_no_backoff(make_backend: MakeBackend) -> None:

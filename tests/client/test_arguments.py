@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from pathlib import Path
-from typing import Any, Literal, NewType, TypedDict, assert_type
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    NamedTuple,
+    NewType,
+    TypedDict,
+    TypeVar,
+    assert_type,
+)
 from uuid import UUID
 
 import pytest
 
 from spoolq import Job, Spool
 from spoolq.arguments import decoder, to_json
-from spoolq.errors import InvalidType
+from spoolq.errors import InvalidType, InvalidValue
 
+T = TypeVar("T")
 UserId = NewType("UserId", int)
 
 
@@ -43,6 +56,32 @@ class Drawing:
 class Options(TypedDict, total=False):
     path: Path
     width: int
+
+
+class Place(NamedTuple):
+    path: Path
+    line: int = 1
+
+
+@dataclass
+class Tree:
+    name: Path
+    branches: list[Tree] = field(default_factory=list)
+
+
+@dataclass
+class Measured:
+    path: Path
+    length: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.length = len(str(self.path))
+
+
+@dataclass
+class Page(Generic[T]):
+    items: list[T]
+    after: T | None = None
 
 
 NOON = datetime(2026, 3, 29, 12, 0, tzinfo=UTC)
@@ -86,6 +125,23 @@ ID = UUID("12345678-1234-5678-1234-567812345678")
         (None, Path | None, None),
         (Path("a"), Path | None, "a"),
         ("a", Literal["a", "b"], "a"),
+        (Colour.RED, Literal[Colour.RED], "red"),
+        (PurePosixPath("/a"), PurePosixPath, "/a"),
+        ([Path("a")], Iterable[Path], ["a"]),
+        ([Path("a")], Collection[Path], ["a"]),
+        ({Path("a")}, AbstractSet[Path], ["a"]),
+        (Place(Path("a"), 7), Place, ["a", 7]),
+        (
+            Tree(Path("a"), [Tree(Path("b"))]),
+            Tree,
+            {"name": "a", "branches": [{"name": "b", "branches": []}]},
+        ),
+        (Measured(Path("abc")), Measured, {"path": "abc", "length": 3}),
+        (Page([Point(1, 2)]), Page[Point], {"items": [{"x": 1, "y": 2}], "after": None}),
+        ([1], list[int] | Point, [1]),
+        ({"a": 1}, dict[str, int] | Point, {"a": 1}),
+        (1, float | Decimal, 1),
+        ({"width": 1}, Options | Point, {"width": 1}),
     ],
 )
 def test_a_value_comes_back_as_what_it_was(value: Any, hint: Any, json_form: Any) -> None:
@@ -127,6 +183,18 @@ def test_a_value_of_the_wrong_form_is_refused(hint: Any, value: Any) -> None:
 
     with pytest.raises((TypeError, ValueError, ArithmeticError)):
         decode(value)
+
+
+def test_a_pydantic_model_comes_back_also_with_an_alias() -> None:
+    pydantic = pytest.importorskip("pydantic")
+    order = pydantic.create_model(
+        "Order", number=(int, pydantic.Field(alias="orderNumber")), made=(datetime, NOON)
+    )(orderNumber=7)
+    decode = decoder(type(order))
+    assert decode is not None
+
+    assert decode(json.loads(json.dumps(to_json(order)))) == order
+    assert decode({"orderNumber": 7}) == order
 
 
 # -- through a spool -----------------------------------------------------------------------------
@@ -231,6 +299,99 @@ def test_an_annotation_that_only_a_type_checker_knows_changes_nothing(spool: Spo
     spool.perform_jobs_in_foreground()
 
     assert seen == ["a"]
+
+
+if TYPE_CHECKING:
+    from nowhere import Hidden  # type: ignore[import-not-found]  # the point
+
+
+def test_the_other_annotations_of_such_a_function_count(spool: Spool) -> None:
+    seen: list[Any] = []
+
+    @spool.task
+    def keep(point: Point, hidden: Hidden | None = None) -> None:
+        seen.append(point)
+
+    keep.enqueue(Point(1, 2))
+    spool.perform_jobs_in_foreground()
+
+    assert seen == [Point(1, 2)]
+
+
+class Mover:
+    def __call__(self, point: Point) -> Point:
+        return Point(point.x + 1, point.y)
+
+
+def test_an_object_that_can_be_called_is_a_task_like_any_other(spool: Spool) -> None:
+    move = spool.task(name="move")(Mover())
+
+    job = move.enqueue(Point(1, 2))
+    spool.perform_jobs_in_foreground()
+
+    assert job.result(timeout=0) == Point(2, 2)
+
+
+@pytest.mark.parametrize("given", [partial(max, 1), Mover(), "mail"])
+def test_what_has_no_name_of_its_own_needs_one(spool: Spool, given: Any) -> None:
+    with pytest.raises(InvalidType, match="name="):
+        spool.task(given)
+
+
+def test_an_argument_without_end_is_refused(spool: Spool) -> None:
+    @spool.task
+    def keep(things: list[Any]) -> None: ...
+
+    things: list[Any] = []
+    things.append(things)
+    with pytest.raises(InvalidValue, match="no end"):
+        keep.enqueue(things)
+
+
+# -- results -------------------------------------------------------------------------------------
+
+
+def test_a_result_comes_back_as_what_the_function_has_returned(spool: Spool) -> None:
+    @spool.task
+    def draw(x: int) -> tuple[Drawing, set[Path]]:
+        return Drawing(NOON, [Point(x, 2)], Colour.RED), {Path("a")}
+
+    job = draw.enqueue(1)
+    assert_type(job, Job[tuple[Drawing, set[Path]]])
+    spool.perform_jobs_in_foreground()
+
+    result = (Drawing(NOON, [Point(1, 2)], Colour.RED), {Path("a")})
+    assert job.result(timeout=0) == result
+    assert asyncio.run(job.aresult()) == result
+    info = job.info()
+    assert info is not None
+    assert info.result == [to_json(result[0]), ["a"]]
+
+
+def test_a_program_that_does_not_know_the_task_reads_json(spool: Spool) -> None:
+    @spool.task
+    def draw() -> Point:
+        return Point(1, 2)
+
+    job = draw.enqueue()
+    spool.perform_jobs_in_foreground()
+
+    stranger = Spool(spool.backend).job(job)
+    assert stranger is not None
+    assert stranger.result(timeout=0) == {"x": 1, "y": 2}
+
+
+def test_a_result_that_the_function_cannot_have_returned_is_said_to_be_so(spool: Spool) -> None:
+    @spool.task(takes_context=True)
+    def draw(job: Job) -> Point:
+        job.finish("nothing to draw")
+        return Point(1, 2)
+
+    job = draw.enqueue()
+    spool.perform_jobs_in_foreground()
+
+    with pytest.raises(InvalidType, match="its result is 'nothing to draw'"):
+        job.result(timeout=0)
 
 
 # -- ways to enqueue -----------------------------------------------------------------------------

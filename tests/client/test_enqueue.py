@@ -8,6 +8,7 @@ import pytest
 
 from spoolq import Job, Spool, Worker
 from spoolq.errors import InvalidType, InvalidValue
+from tests.support import info
 
 
 def test_enqueue_returns_a_handle_of_the_stored_job(spool: Spool) -> None:
@@ -93,3 +94,53 @@ def test_two_identical_enqueues_make_two_jobs(spool: Spool) -> None:
     first, second = spool.enqueue("foo", [1]), spool.enqueue("foo", [1])
     assert first.id != second.id
     assert len(list(spool.jobs())) == 2
+
+
+def test_a_batch_is_a_list_of_jobs_and_has_the_options_there_are(spool: Spool) -> None:
+    with pytest.raises(InvalidType, match="jobs is a list"):
+        spool.enqueue_many("foo")  # not three jobs, f, o and o
+    with pytest.raises(InvalidType, match="no option 'dealy'"):
+        spool.enqueue_many(["foo"], dealy=5)  # type: ignore[call-arg]  # the point
+    with pytest.raises(InvalidType, match="cannot be unique"):
+        spool.enqueue_many(["foo"], unique="key")  # type: ignore[call-arg]  # the point
+    assert spool.jobs().total == 0
+
+
+def test_a_batch_of_calls_has_the_options_of_their_task(spool: Spool) -> None:
+    @spool.task(queue="mail", attempts=5, concurrency=("smtp", 2))
+    def send(user: int) -> None: ...
+
+    ids = spool.enqueue_many([send.make(user) for user in range(3)], priority=4)
+
+    for id_ in ids:
+        job = info(spool.backend, id_)
+        assert (job.queue, job.attempts, job.priority) == ("mail", 5, 4)
+        assert job.limits == [["concurrency", "smtp", 2, None]]
+    [other] = spool.enqueue_many([send.make(9)], queue="other")
+    assert info(spool.backend, other).queue == "other"
+
+
+def test_calls_that_cannot_share_their_options_are_no_batch(spool: Spool) -> None:
+    @spool.task(queue="mail", concurrency=("tenant:{tenant}", 2))
+    def send(tenant: int) -> None: ...
+
+    @spool.task
+    def count() -> None: ...
+
+    spool.enqueue_many([send.make(1), send.make(1)])
+    with pytest.raises(InvalidValue, match="'send' and 'send' differ in 'concurrency'"):
+        spool.enqueue_many([send.make(1), send.make(2)])
+    with pytest.raises(InvalidValue, match="'count' and 'send' differ in 'queue'"):
+        spool.enqueue_many([count.make(), send.make(2)])
+    with pytest.raises(InvalidValue, match="'foo' and 'send' differ in 'queue'"):
+        spool.enqueue_many(["foo", send.make(2)])
+    assert spool.jobs().total == 2
+
+
+def test_calls_of_a_unique_task_are_no_batch(spool: Spool) -> None:
+    @spool.task(unique=True)
+    def sync(tenant: int) -> None: ...
+
+    with pytest.raises(InvalidType, match="cannot be unique"):
+        spool.enqueue_many([sync.make(1)])
+    spool.enqueue_many([sync.using(unique=None).make(1)])

@@ -65,7 +65,7 @@ def test_a_task_that_failed_its_job_may_return_what_it_likes(spool: Spool) -> No
 # Minion finishes such a job without a result.
 @pytest.mark.minion(85)
 def test_a_return_value_that_is_no_json_fails_the_job(spool: Spool) -> None:
-    spool.add_task("foo", lambda: {1, 2})
+    spool.add_task("foo", lambda: {1: object()})
     job = spool.enqueue("foo")
     spool.perform_jobs_in_foreground()
     assert info(job).state == "failed"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from spoolq import Spool, current_job
-from spoolq.errors import InvalidType, InvalidValue
+from spoolq.errors import InvalidType
 from tests.support import info as info_of
 
 
@@ -100,9 +100,16 @@ def test_nothing_follows_a_batch_that_an_exception_has_left(tasks: Spool) -> Non
     assert tasks.jobs().total == 1
 
 
-def test_a_batch_without_jobs_is_refused(tasks: Spool) -> None:
-    with pytest.raises(InvalidValue), tasks.batch(on_finished=call(tasks, "total")):
+def test_of_no_jobs_all_have_finished(tasks: Spool) -> None:
+    on_failed = call(tasks, "total")
+    with tasks.batch(on_finished=call(tasks, "total"), on_failed=on_failed) as batch:
         pass
+
+    assert batch.failed is None
+    assert [job.task for job in tasks.jobs()] == ["total"]
+    tasks.perform_jobs_in_foreground()
+    assert batch.finished is not None
+    assert batch.finished.info() == next(iter(tasks.jobs(states=["finished"])))
 
 
 def test_what_is_no_call_is_refused_before_anything_is_stored(tasks: Spool) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from spoolq import Job, Middleware, Spool, Worker
+from spoolq.errors import InvalidType
 from spoolq.loop.plan import Terms
-from spoolq.middleware import Call
+from spoolq.middleware import Call, Calls
 from spoolq.process import process
 from tests.support import info as info_of
 
@@ -131,6 +133,97 @@ def test_middleware_may_change_what_is_stored_or_store_nothing(spool: Spool) -> 
     with pytest.raises(PermissionError):
         spool.enqueue("never")
     assert spool.jobs().total == 1
+
+
+class Told(Middleware):
+    def __init__(self, told: list[str]) -> None:
+        self.told = told
+
+    def enqueue(self, call: Call, proceed: Callable[[Call], Job[Any]]) -> Job[Any]:
+        self.told.append(f"plain {call.task} {call.options['queue']}")
+        job = proceed(call)
+        self.told.append(f"plain {type(job).__name__}")
+        return job
+
+
+class Asked(Middleware):
+    def __init__(self, told: list[str]) -> None:
+        self.told = told
+
+    async def enqueue(self, call: Call, proceed: Callable[[Call], Awaitable[Job[Any]]]) -> Job[Any]:
+        await asyncio.sleep(0)
+        call.options["queue"] = "asked"
+        job = await proceed(call)
+        self.told.append(f"async {type(job).__name__}")
+        return job
+
+
+def test_an_async_middleware_awaits_the_enqueue_around_those_that_do_not(spool: Spool) -> None:
+    told: list[str] = []
+    task = spool.task(name="foo", attempts=3)(lambda: None)
+    spool.add_middleware(Told(told))
+    spool.add_middleware(Asked(told))
+
+    job = asyncio.run(task.aenqueue())
+    assert told == ["plain foo asked", "plain Job", "async Job"]
+    stored = info_of(spool.backend, job.id)
+    assert (stored.queue, stored.attempts) == ("asked", 3)
+
+    by_name = asyncio.run(spool.aenqueue("bar", [1], priority=4, unique="bar"))
+    stored = info_of(spool.backend, by_name.id)
+    assert (stored.queue, stored.args, stored.priority) == ("asked", [1], 4)
+    assert asyncio.run(spool.aenqueue("bar", [1], unique="bar")).duplicate
+
+
+def test_what_follows_the_failure_of_a_batch_passes_an_async_middleware(spool: Spool) -> None:
+    def fail() -> None:
+        raise ValueError
+
+    call, alarm = spool.task(fail).call(), spool.task(name="alarm")(lambda: None).call()
+    with spool.batch(on_failed=alarm) as batch:
+        batch.enqueue(call)
+    spool.add_middleware(Asked([]))
+
+    spool.perform_jobs_in_foreground()
+
+    assert [info.queue for info in spool.jobs(tasks=["alarm"])] == ["asked"]
+
+
+def test_many_enqueues_at_once_pass_an_async_middleware(spool: Spool) -> None:
+    spool.add_middleware(Told([]))
+    spool.add_middleware(Asked([]))
+
+    async def all_of_them() -> list[Job[Any]]:
+        return await asyncio.gather(*(spool.aenqueue("foo") for _ in range(100)))
+
+    assert len({job.id for job in asyncio.run(all_of_them())}) == 100
+
+
+def test_an_async_middleware_is_not_left_out_where_nobody_awaits_it(spool: Spool) -> None:
+    spool.add_middleware(Asked([]))
+
+    with pytest.raises(InvalidType, match=r"Asked\.enqueue is `async def`.*aenqueue"):
+        spool.enqueue("foo")
+    assert spool.jobs().total == 0
+
+
+def test_a_middleware_is_called_once_for_a_batch(spool: Spool) -> None:
+    class Routing(Middleware):
+        def enqueue_many(self, calls: Calls, proceed: Callable[[Calls], list[int]]) -> list[int]:
+            calls.options["queue"] = "routed"
+            calls.jobs = [job for job in calls.jobs if job != "never"]
+            return proceed(calls)
+
+    spool.add_middleware(Routing())
+
+    ids = spool.enqueue_many(["foo", "never", ("bar", [1])])
+
+    assert [info_of(spool.backend, id_).queue for id_ in ids] == ["routed", "routed"]
+
+
+def test_what_is_no_middleware_is_refused(spool: Spool) -> None:
+    with pytest.raises(InvalidType, match="derived"):
+        spool.add_middleware(Told)  # type: ignore[arg-type]  # the class, not an object of it
 
 
 def test_a_worker_calls_the_hooks_of_its_program_before_and_after(tmp_path: Path) -> None:

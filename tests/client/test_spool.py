@@ -118,3 +118,23 @@ def test_stats_history_repair_and_reset_are_the_backends(spool: Spool) -> None:
     assert spool.repair() is spool
     spool.reset(all=True)
     assert spool.stats()["inactive_jobs"] == 0
+
+
+def test_an_option_of_the_wrong_kind_is_refused(spool: Spool) -> None:
+    with pytest.raises(InvalidType, match="missing_after"):
+        Spool("memory:", missing_after="2 minutes")  # type: ignore[arg-type]  # the point
+    with pytest.raises(InvalidType, match="backoff"):
+        Spool("memory:", backoff=15)  # type: ignore[arg-type]  # the point
+    with pytest.raises(InvalidValue, match="durability"):
+        Spool("memory:", durability="some")
+    with pytest.raises(InvalidType, match="'enqueue'"):
+        spool.on("enqueue", 7)  # type: ignore[arg-type]  # the point
+
+
+def test_progress_is_a_number(spool: Spool) -> None:
+    job = spool.enqueue("foo")
+
+    with pytest.raises(InvalidType, match="done"):
+        job.progress("half")  # type: ignore[arg-type]  # the point
+    with pytest.raises(InvalidType, match="total"):
+        job.progress(1, "all")  # type: ignore[arg-type]  # the point

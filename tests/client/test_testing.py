@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from spoolq import Spool
+from spoolq.errors import InvalidType
 from spoolq.files.store import FileBackend
 from spoolq.testing import Drained, FakeClock, SpoolUnderTest, under_test
 
@@ -55,6 +57,58 @@ def test_an_argument_is_the_same_by_position_and_by_name(
     program.tasks["welcome"].enqueue(7)
 
     spool.assert_enqueued(program.tasks["welcome"], kwargs={"user": 7})
+
+
+def test_keyword_arguments_alone_fit_whatever_the_others_are(
+    program: Spool, spool: SpoolUnderTest
+) -> None:
+    welcome = program.tasks["welcome"]
+    welcome.enqueue(7, lang="de")
+
+    spool.assert_enqueued(welcome, kwargs={"lang": "de"})
+    spool.assert_enqueued("welcome", kwargs={"user": 7})
+    spool.refute_enqueued(welcome, kwargs={"lang": "en"})
+    spool.refute_enqueued(welcome, args=[], kwargs={"lang": "de"})
+
+
+def test_a_field_that_there_is_not_is_an_error_and_nothing_that_does_not_fit(
+    spool: SpoolUnderTest,
+) -> None:
+    with pytest.raises(InvalidType, match="no field 'qeue'"):
+        spool.refute_enqueued("welcome", qeue="mail")
+
+
+def test_what_was_asked_for_is_told_of_the_jobs_that_are_there(
+    program: Spool, spool: SpoolUnderTest
+) -> None:
+    program.tasks["welcome"].using(priority=3).enqueue(7)
+
+    with pytest.raises(AssertionError, match=r"1 welcome\(7\) queue=mail priority=3 inactive"):
+        spool.assert_enqueued("welcome", priority=5)
+
+
+def test_a_test_that_is_a_coroutine_drains_tasks_that_are(
+    program: Spool, spool: SpoolUnderTest
+) -> None:
+    @program.task
+    async def double(number: int) -> int:
+        await asyncio.sleep(0)
+        return 2 * number
+
+    async def test() -> int:
+        job = await double.aenqueue(4)
+        assert spool.drain() == Drained(finished=1)
+        return await job
+
+    assert asyncio.run(test()) == 8
+
+
+def test_inline_it_does_not_matter_who_enqueues(program: Spool, spool: SpoolUnderTest) -> None:
+    call = program.tasks["welcome"].make(7)
+    with spool.inline():
+        ids = spool.enqueue_many([call], queue="mail") + program.enqueue_many([call], queue="mail")
+
+    assert [info and info.result for info in spool.wait(ids, timeout=0)] == ["7 en", "7 en"]
 
 
 def test_a_job_that_is_not_there_fails_the_test_and_says_what_is(

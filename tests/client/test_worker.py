@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from spoolq import Job, Spool, Worker
-from spoolq.errors import InvalidValue
+from spoolq.errors import InvalidType, InvalidValue
 from tests.conftest import MakeBackend
 from tests.support import FakeClock, wait_for
 
@@ -326,3 +326,10 @@ def test_a_worker_that_is_not_registered_has_no_commands(spool: Spool) -> None:
 def test_an_event_of_the_loop_is_unknown_to_a_worker_without_one(worker: Worker) -> None:
     with pytest.raises(InvalidValue, match="unknown event 'started'"):
         worker.on("started", print)
+
+
+def test_what_is_no_time_and_no_command_is_refused(worker: Worker) -> None:
+    with pytest.raises(InvalidType, match="wait"):
+        worker.dequeue("5")  # type: ignore[arg-type]  # the point
+    with pytest.raises(InvalidType, match="'shout'"):
+        worker.add_command("shout", 7)  # type: ignore[arg-type]  # the point

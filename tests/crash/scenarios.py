@@ -997,7 +997,7 @@ def dispatch_three_schedules(world: World) -> None:
 @scenario(dispatch, pause("nightly"), gaps=True)
 def dispatch_and_pause(world: World) -> None:
     enqueue(1)(world)
-    schedule("nightly", attempts=3, expire=1e7, kwargs={"a": 1})(world)
+    schedule("nightly", attempts=3, expire=1e7, kwargs={"a": 1}, concurrency=["disk", 1])(world)
     world.clock.advance(9000)
 
 

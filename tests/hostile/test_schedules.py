@@ -53,6 +53,23 @@ def test_a_schedule_with_a_wrong_field_neither_fires_nor_stops_another_one(
 
 
 @pytest.mark.parametrize(
+    "limits",
+    [None, 7, {"a": 1}, [1], [[]], [["speed", "a", 1, None]], [["rate", "a", 1, -5]],
+     [["rate", "a", 1]], [["concurrency", "", 1, None]], [[{}, [], "", None]]],
+)  # fmt: skip
+def test_a_schedule_with_wrong_limits_does_not_fire(
+    files: FileBackend, root: Path, clock: FakeClock, limits: Any
+) -> None:
+    record = record_of(files, root)
+    state_of(root).write_text(json.dumps({**record, "limits": limits}))
+    clock.advance(60)
+    another = FileBackend(str(root), clock=clock, durability="none")
+
+    assert [entry["name"] for entry in another.dispatch_schedules()] == ["other"]
+    assert [broken.name for broken in another.broken_schedules()] == ["nightly"]
+
+
+@pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"id": 1}', b"[" * 100_000, b"7"]
 )
 def test_a_schedule_that_cannot_be_read_is_set_aside_when_it_is_stored_anew(

@@ -104,3 +104,31 @@ def test_an_unknown_queue_or_task_is_hinted_at(backend: Backend) -> None:
     assert "did you mean 'mail'?" in hint(backend, parse(["queue:mial"]))
     assert "did you mean 'resize'?" in hint(backend, parse(["task:resise"]))
     assert hint(backend, parse(["queue:mail", "state:failed"])) == ""
+
+
+def test_a_job_that_waits_at_a_limit_is_blocked(backend: Backend) -> None:
+    worker = backend.register_worker()
+    running, *_ = [backend.enqueue("foo", concurrency=["tenant", 1]) for _ in range(3)]
+    backend.enqueue("foo", rate=["api", 1, 60])
+    assert found(backend, "state:ready") == [4, 3, 2, 1]
+
+    backend.dequeue(worker)
+    assert found(backend, "state:ready") == [4]
+    assert found(backend, "state:blocked") == [3, 2]
+    backend.dequeue(worker)
+    backend.enqueue("foo", rate=["api", 1, 60])
+    backend.enqueue("foo", rate=["api", 1, 60], delay=60)
+    backend.finish_job(running, 0, None)
+
+    assert found(backend, "state:ready") == [3, 2]
+    assert found(backend, "state:blocked") == [5]
+    assert found(backend, "state:delayed") == [6]
+
+
+def test_a_job_that_waits_for_the_one_that_runs_with_its_key_is_blocked(backend: Backend) -> None:
+    worker = backend.register_worker()
+    for _ in range(2):
+        backend.enqueue("foo", unique="key", unique_while="waiting")
+        backend.dequeue(worker)
+
+    assert found(backend, "state:blocked") == [2]

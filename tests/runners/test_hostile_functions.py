@@ -429,6 +429,17 @@ def test_a_kill_cancels_one_coroutine_and_no_other(aio: Stage, tmp_path: Path) -
     assert runs[1].poll() is None
 
 
+def test_a_coroutine_whose_own_task_was_cancelled_says_so(aio: Stage) -> None:
+    @aio.spool.task
+    async def impatient() -> None:
+        inner = asyncio.ensure_future(asyncio.sleep(60))
+        inner.cancel("changed my mind")
+        await inner
+
+    result = aio.end(aio.start(impatient.name)).result
+    assert (result["type"], result["message"]) == ("CancelledError", "changed my mind")
+
+
 def test_a_coroutine_that_swallows_its_cancellation_is_given_up(aio: Stage, tmp_path: Path) -> None:
     @aio.spool.task
     async def deaf(path: str) -> None:

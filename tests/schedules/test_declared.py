@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
+from typing import Any
 
 import pytest
 
 from spoolq import Spool
-from spoolq.errors import InvalidValue
+from spoolq.errors import InvalidType, InvalidValue
 from spoolq.files.store import FileBackend
 from spoolq.model import ScheduleInfo
 from spoolq.tasks import AsyncTask, Task
@@ -64,6 +65,95 @@ def test_a_coroutine_function_may_be_scheduled(spool: Spool) -> None:
     assert isinstance(fetch, AsyncTask)
 
 
+def test_a_class_with_a_method_run_may_be_scheduled(spool: Spool) -> None:
+    @spool.cron("@daily")
+    class Sweep:
+        def run(self) -> int:
+            return 7
+
+    spool.dispatch_schedules()
+    job = spool.enqueue(only(spool).task)
+    spool.perform_jobs_in_foreground()
+    assert job.result(0) == 7
+
+
+def test_the_jobs_of_a_schedule_obey_the_limits_of_their_task(
+    spool: Spool, clock: FakeClock
+) -> None:
+    @spool.cron("* * * * *", args=[7])
+    @spool.task(concurrency=("tenant:{tenant}", 1), rate=("api", 5, 60))
+    def sync(tenant: int) -> None: ...
+
+    spool.dispatch_schedules()
+    limits = [["concurrency", "tenant:7", 1, None], ["rate", "api", 5, 60.0]]
+    assert only(spool).limits == limits
+    assert spool.declare_schedules().problems == []
+    for _ in range(2):
+        clock.advance(60)
+        spool.dispatch_schedules()
+
+    worker = spool.worker().register()
+    running = worker.dequeue(0)
+    assert running is not None
+    info = running.info()
+    assert info is not None
+    assert info.limits == limits
+    assert worker.dequeue(0) is None  # the second one waits for the first one's end
+    running.finish()
+    assert worker.dequeue(0) is not None
+
+
+def test_a_task_that_is_scheduled_as_an_object_brings_its_options(spool: Spool) -> None:
+    @spool.task(queue="mail", attempts=5, concurrency=("mail", 1))
+    def send(at: date, *, lang: str = "en") -> None: ...
+
+    spool.schedule("send", "@daily", send, [date(2026, 3, 29)], kwargs={"lang": "de"}, priority=2)
+
+    found = only(spool)
+    assert (found.queue, found.attempts, found.priority) == ("mail", 5, 2)
+    assert (found.args, found.kwargs) == (["2026-03-29"], {"lang": "de"})
+    assert found.limits == [["concurrency", "mail", 1, None]]
+
+
+def test_a_schedule_whose_task_cannot_be_called_like_that_is_refused(spool: Spool) -> None:
+    @spool.task
+    def send(count: int) -> None: ...
+
+    with pytest.raises(InvalidType, match="missing a required argument: 'count'"):
+        spool.cron("@daily")(send)
+    with pytest.raises(InvalidType, match="too many"):
+        spool.schedule("send", "@daily", send, [1, 2])
+
+
+@pytest.mark.parametrize("options", [{"overlpa": "skip"}, {"unique": "key"}, {"delay": 5}])
+def test_an_option_that_a_schedule_has_not_is_refused(spool: Spool, options: Any) -> None:
+    with pytest.raises(InvalidType, match=f"no option '{min(options)}'"):
+        spool.cron("@daily", **options)
+    with pytest.raises(InvalidType, match=f"no option '{min(options)}'"):
+        spool.schedule("s", "@daily", "t", **options)
+
+
+def test_a_unique_task_cannot_be_scheduled_and_is_told_what_to_do(spool: Spool) -> None:
+    @spool.task(unique=True)
+    def sync() -> None: ...
+
+    with pytest.raises(InvalidType, match='overlap="skip"'):
+        spool.cron("@daily")(sync)
+
+
+def test_a_wrong_value_is_refused_where_it_stands(spool: Spool) -> None:
+    with pytest.raises(InvalidValue, match="catch_up"):
+        spool.cron("@daily", catch_up="x")(lambda: None)  # type: ignore[arg-type]  # the point
+
+
+def test_a_second_schedule_of_a_task_needs_a_name(spool: Spool) -> None:
+    with pytest.raises(InvalidValue, match="declared twice"):
+
+        @spool.cron("0 9 * * *")
+        @spool.cron("0 17 * * *")
+        def report() -> None: ...
+
+
 @pytest.mark.parametrize(("cron", "tz"), [("* * *", "UTC"), ("@never", "UTC"), ("@daily", "Mars")])
 def test_a_wrong_declaration_is_refused_where_it_stands(spool: Spool, cron: str, tz: str) -> None:
     with pytest.raises(InvalidValue):
@@ -91,7 +181,9 @@ def test_a_declaration_that_changed_replaces_what_was_stored(spool: Spool) -> No
     spool.declare_schedules()
     id_ = only(spool).id
 
-    spool.cron("@hourly")(report)
+    @spool.cron("@hourly", name="report")
+    def report_now() -> None: ...  # the program as it is today
+
     spool.declare_schedules()
     assert (only(spool).id, only(spool).cron) == (id_, "@hourly")
 

@@ -38,6 +38,7 @@ def tasks_and_results(spool: Spool) -> None:
     def send_welcome(user_id: int, *, lang: str = "en") -> str:
         return f"{user_id} {lang}"
 
+    assert_type(spool.enqueue_many([send_welcome.make(user) for user in (1, 2)]), list[int])
     assert_type(send_welcome(7), str)
     assert send_welcome(7) == "7 en"
     job = send_welcome.enqueue(7, lang="de")
@@ -167,7 +168,19 @@ class Resize:
         return len(path) * width
 
 
+class Fetch:
+    async def run(self, url: str) -> bytes:
+        return url.encode()
+
+
+class Report:
+    def run(self, job: Job, pages: int) -> int:
+        return job.id * pages
+
+
 def classes(spool: Spool) -> None:
+    assert_type(spool.task(Fetch).enqueue("u"), Job[bytes])
+    assert_type(spool.task(takes_context=True)(Report).enqueue(3), Job[int])
     resize = spool.task(Resize)
     job = resize.enqueue("ab", width=3)
     assert_type(job, Job[int])

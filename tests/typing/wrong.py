@@ -6,7 +6,7 @@ compares the lines with those of which pyright complains.
 
 from __future__ import annotations
 
-from spoolq import Job, Spool
+from spoolq import Job, Middleware, Spool
 
 spool = Spool("memory:")
 
@@ -26,7 +26,13 @@ class Resize:
         return len(path)
 
 
+class Count:
+    async def run(self, job: Job, path: str) -> int:
+        return len(path)
+
+
 resize = spool.task(Resize)
+count = spool.task(takes_context=True)(Count)
 
 send.enqueue("7")  # type: ignore[arg-type]  # no integer
 send.enqueue()  # type: ignore[call-arg]  # too few
@@ -41,7 +47,12 @@ send.using(on_conflict="ignore")  # type: ignore[arg-type]
 report.enqueue("3")  # type: ignore[arg-type]
 report.enqueue(report, 3)  # type: ignore[call-arg, arg-type]  # the job is no argument
 resize.enqueue(7)  # type: ignore[arg-type]
+count.enqueue(7)  # type: ignore[arg-type]
 number: int = send.enqueue(7).result()  # type: ignore[assignment]
 spool.enqueue("send", 7)  # type: ignore[arg-type]
 spool.enqueue("send", unique_while="running")  # type: ignore[arg-type]
 spool.chain(send)  # type: ignore[arg-type]
+spool.add_middleware(Middleware)  # type: ignore[arg-type]  # the class, not an object of it
+spool.enqueue_many([("send", [7])], unique="key")  # type: ignore[call-arg]
+spool.cron("@daily", overlap="none")  # type: ignore[arg-type]
+spool.schedule("s", "@daily", send, dealy=5)  # type: ignore[call-arg]
