@@ -452,8 +452,8 @@ def test_a_job_that_is_there_is_not_waited_for(backend: Backend, worker: int) ->
 @pytest.mark.minion(58)
 def test_an_enqueue_ends_a_wait(live: Backend) -> None:
     worker = live.register_worker()
-    soon(lambda: live.enqueue("foo"))
     began = time.monotonic()
+    soon(lambda: live.enqueue("foo"))
 
     assert claim(live, worker, wait=LONG)["task"] == "foo"
 
@@ -463,8 +463,8 @@ def test_an_enqueue_ends_a_wait(live: Backend) -> None:
 @pytest.mark.minion(58)
 def test_a_batch_ends_a_wait(live: Backend) -> None:
     worker = live.register_worker()
-    soon(lambda: live.enqueue_many(["foo", "bar"], queue="new"))
     began = time.monotonic()
+    soon(lambda: live.enqueue_many(["foo", "bar"], queue="new"))
 
     assert claim(live, worker, wait=LONG, queues=["new"])["task"] == "foo"
 
@@ -477,8 +477,8 @@ def test_a_retry_ends_a_wait(live: Backend) -> None:
     job_id = live.enqueue("foo")
     claim(live, worker)
     live.fail_job(job_id, 0)
-    soon(lambda: live.retry_job(job_id, 0))
     began = time.monotonic()
+    soon(lambda: live.retry_job(job_id, 0))
 
     assert claim(live, worker, wait=LONG)["retries"] == 1
 
@@ -488,8 +488,8 @@ def test_a_retry_ends_a_wait(live: Backend) -> None:
 @pytest.mark.minion(60, 64)
 def test_a_wait_goes_on_after_a_job_for_somebody_else(live: Backend) -> None:
     worker = live.register_worker()
-    soon(lambda: live.enqueue("foo", queue="elsewhere"))
     began = time.monotonic()
+    soon(lambda: live.enqueue("foo", queue="elsewhere"))
 
     assert live.dequeue(worker, 0.5) is None
 
@@ -504,8 +504,8 @@ def test_a_wait_looks_as_often_as_it_takes(live: Backend) -> None:
         live.enqueue("bar")
         soon(lambda: live.enqueue("foo"))
 
-    soon(act)
     began = time.monotonic()
+    soon(act)
 
     assert claim(live, worker, wait=LONG, tasks=["foo"])["task"] == "foo"
 
@@ -518,8 +518,8 @@ def test_a_finished_parent_ends_the_wait_for_its_child(live: Backend) -> None:
     parent = live.enqueue("foo")
     child = live.enqueue("bar", parents=[parent])
     claim(live, worker)
-    soon(lambda: live.finish_job(parent, 0))
     began = time.monotonic()
+    soon(lambda: live.finish_job(parent, 0))
 
     assert claim(live, worker, wait=LONG)["id"] == child
 
@@ -542,8 +542,8 @@ def test_a_removed_parent_ends_the_wait_for_its_child(live: Backend) -> None:
     worker = live.register_worker()
     parent = live.enqueue("foo", queue="elsewhere")
     child = live.enqueue("bar", parents=[parent])
-    soon(lambda: live.remove_job(parent))
     began = time.monotonic()
+    soon(lambda: live.remove_job(parent))
 
     assert claim(live, worker, wait=LONG)["id"] == child
 
