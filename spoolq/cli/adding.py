@@ -40,6 +40,8 @@ def add(opened: Opened, values: dict[str, Any], words: list[str]) -> int:
     if "line" not in values and not values.get("no_check"):
         _check_program(argv, values.get("cwd") or "")
     surroundings = _surroundings(values.get("cwd"))
+    if not values.get("dry_run"):
+        surroundings["env"] = opened.producer.keep_environment(surroundings["env"])
     if values.get("rm") and not (values.get("follow") or values.get("wait")):
         surroundings["rm"] = True  # who waits for it removes it, having read how it ended
     if "after_fail" in values:

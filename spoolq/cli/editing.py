@@ -21,7 +21,9 @@ from spoolq.cli.given import parse_json, parse_notes
 from spoolq.cli.output import escape, print_json, say
 from spoolq.cli.selecting import some_jobs
 from spoolq.cli.steering import each
+from spoolq.environments import resolved
 from spoolq.errors import InvalidType, InvalidValue
+from spoolq.executables import EXEC
 from spoolq.model import JSON, JobInfo
 from spoolq.spool import Spool
 
@@ -84,7 +86,7 @@ def edit(
     if label is not None:
         given["notes"]["label"] = None if label == NONE else label
     if not given:
-        given = _in_an_editor(jobs, as_json=as_json)
+        given = _in_an_editor(jobs, opened(context).directory, as_json=as_json)
     each(
         jobs,
         lambda job: spool.backend.edit_job(job.id, job.retries, **given),
@@ -114,7 +116,7 @@ def _times(
 # -- in an editor --------------------------------------------------------------------------------
 
 
-def _in_an_editor(jobs: list[JobInfo], *, as_json: bool) -> dict[str, Any]:
+def _in_an_editor(jobs: list[JobInfo], root: str, *, as_json: bool) -> dict[str, Any]:
     """What somebody has changed of a job. Raises Refused, and typer.Exit when it is nothing."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refused(USAGE, "edit what? --priority, --queue, --args …; spoolq edit --help")
@@ -124,6 +126,8 @@ def _in_an_editor(jobs: list[JobInfo], *, as_json: bool) -> dict[str, Any]:
     if job.state == "active":
         raise Refused(CONFLICT, f"job {job.id} was not edited: it is active")
     before = {name: getattr(job, name) for name in FIELDS}
+    if job.task == EXEC:
+        before["kwargs"] = resolved(root, job.kwargs)
     path = _write(job, before)
     try:
         _edit_file(path)

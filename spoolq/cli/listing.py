@@ -110,7 +110,7 @@ def described(found: Found, job: JobInfo, *, show_env: bool = False) -> dict[str
     """A job as JSON, with its view and the first reason why it does not run."""
     first = found.reason(job)
     return {
-        **job_json(job, show_env=show_env),
+        **job_json(job, show_env=show_env, root=getattr(found.backend, "root", None)),
         "view": found.view(job),
         "reason": {"code": first.code, "text": first.text, **first.detail},
     }

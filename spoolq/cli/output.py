@@ -11,6 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from spoolq.environments import resolved
 from spoolq.model import JSON, JobInfo
 
 TIMES: Final = (
@@ -38,15 +39,18 @@ def print_json(value: JSON) -> None:
     print(json.dumps(value))
 
 
-def job_json(job: JobInfo, *, show_env: bool = False) -> dict[str, JSON]:
+def job_json(job: JobInfo, *, show_env: bool = False, root: str | None = None) -> dict[str, JSON]:
     """A job with Minion's field names; beside each time its ISO 8601 twin `<name>_at`.
 
-    The environment of a command line is left out unless it is asked for: it holds secrets.
+    The environment of a command line is left out unless it is asked for: it holds secrets. Then
+    it is looked up in the spool at `root`.
     """
     value = with_twins(asdict(job))
     value["history"] = [with_twins(attempt) for attempt in job.history]
     if not show_env and "env" in job.kwargs:
         value["kwargs"] = {**job.kwargs, "env": HIDDEN}
+    elif show_env:
+        value["kwargs"] = resolved(root, job.kwargs)
     return value
 
 

@@ -235,9 +235,12 @@ def _head(found: Found, job: JobInfo) -> str:
     return left.replace("●", paint("●", right), 1) + space + paint(right)
 
 
-def _surroundings(job: JobInfo, *, show_env: bool) -> tuple[dict[str, Any], str | None]:
+def _surroundings(
+    backend: Backend, job: JobInfo, *, show_env: bool
+) -> tuple[dict[str, Any], str | None]:
     """The named arguments, as people read those of a command line, and who has added it."""
-    kwargs: dict[str, Any] = dict(job_json(job, show_env=show_env)["kwargs"])
+    root = getattr(backend, "root", None)
+    kwargs: dict[str, Any] = dict(job_json(job, show_env=show_env, root=root)["kwargs"])
     if job.task != EXEC:
         return kwargs, None
     umask, by = kwargs.get("umask"), kwargs.pop("by", None)
@@ -247,7 +250,7 @@ def _surroundings(job: JobInfo, *, show_env: bool) -> tuple[dict[str, Any], str 
 
 
 def _fields(backend: Backend, found: Found, job: JobInfo, *, show_env: bool) -> dict[str, str]:
-    kwargs, by = _surroundings(job, show_env=show_env)
+    kwargs, by = _surroundings(backend, job, show_env=show_env)
     ran = run_time(job)
     where = None if job.worker is None else _where(found, job.worker)
     path = getattr(backend, "path_of", lambda _: None)(job.id)

@@ -19,7 +19,7 @@
     fresh       new jobs that wait for nobody
     tokens      the two primitives of docs/format.md: move and supersede
     places      directories of buckets                  counters  numbers that are names
-    queues      what is said of a queue
+    queues      what is said of a queue                 environments  of command lines, each once
     doorbell    what wakes a worker that waits      endings   what wakes who waits for a result
     chain       states that are swapped atomically
     layout      the root: FORMAT, modes, first use

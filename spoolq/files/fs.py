@@ -394,6 +394,23 @@ class Filesystem:
         if not self.ordered:
             self.sync_directory(os.path.dirname(path))
 
+    def sync_work_of_another(self, path: str) -> None:
+        """Content and name of a file, and the name of its directory, survive power loss after
+        return: who made them may have died before that. One that is gone is passed over."""
+        if not self.durable:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            self.sync_and_close(os.open(path, _READ), path)
+        if not self.ordered:
+            above = os.path.dirname(path)
+            self.sync_directory(above)
+            self.sync_directory(os.path.dirname(above))
+
+    def touch(self, path: str) -> None:
+        """Give a file the time of now; nothing happens where that cannot be."""
+        with contextlib.suppress(OSError):
+            self.sys_utime(path)
+
     def make_root(self) -> None:
         """Make the root, and what is missing above it as the umask wants it."""
         try:

@@ -60,6 +60,7 @@ class Layout:
         self.root = root
         for name in (*DIRECTORIES, "ids"):
             setattr(self, name, f"{root}/{name}")
+        self.environments = f"{root}/environments"  # made with the first one
 
     jobs: str
     tmp: str

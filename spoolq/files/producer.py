@@ -23,6 +23,7 @@ TYPE_CHECKING = False  # see `tuples`
 if TYPE_CHECKING:
     from spoolq.control import Said
     from spoolq.settings import Settings
+    from spoolq.states import JSON
 
 
 class Producer:
@@ -71,6 +72,14 @@ class Producer:
         if self._fs.local:
             return SystemClock().wall()
         return self._fs.server_time(f"{self._layout.tmp}/clock.{names.nonce()}")
+
+    def keep_environment(self, env: dict[str, str]) -> JSON:
+        """What a job has to name or hold as its `env`: see `spoolq.environments`. Raises
+        SpoolUnavailable."""
+        from spoolq.files.environments import Environments  # for command lines only
+
+        kept = Environments(self._fs, self._layout).keep(env, self.now())
+        return env if kept is None else kept
 
     def enqueue(self, record: Record, now: float, *, hold: bool = False) -> int | None:
         """Publish a new job, held or not; its id. It survives power loss after return.

@@ -11,10 +11,12 @@ from contextlib import suppress
 from typing import Final
 
 from spoolq.errors import JobCorrupt
+from spoolq.executables import EXEC
 from spoolq.files import names
 from spoolq.files.catalog import Catalog, Found
 from spoolq.files.census import Census, limits, oldest_end
 from spoolq.files.chain import mend
+from spoolq.files.environments import Environments
 from spoolq.files.families import Families
 from spoolq.files.fs import Denied, Filesystem
 from spoolq.files.layout import Layout
@@ -56,6 +58,7 @@ class Repairer:
         slots: Slots,
         census: Census,
         uniques: UniqueJobs,
+        environments: Environments,
         disk_time: Callable[[], float],
     ) -> None:
         self._fs = fs
@@ -72,6 +75,7 @@ class Repairer:
         self._slots = slots
         self._census = census
         self._uniques = uniques
+        self._environments = environments
         self._disk_time = disk_time
 
     def run(
@@ -96,6 +100,7 @@ class Repairer:
         # Last, and not second as in Minion [207]: an expired child must not keep its parent.
         self.remove_old(now, remove_after)
         self._uniques.collect(now)
+        self._environments.collect(now, self._disk_time(), self._environments_of_jobs)
         self.remove_empty_places()
         self.collect_leftovers()
 
@@ -299,6 +304,18 @@ class Repairer:
         return False
 
     # -- age -------------------------------------------------------------------------------------
+
+    def _environments_of_jobs(self) -> set[str]:
+        """The names of the environments that jobs of any state have."""
+        needed = set()
+        for found in self._catalog.walk(STATES):
+            if found.name.task == EXEC:
+                with suppress(JobCorrupt):
+                    record = self._tokens.read(found.token)
+                    env = None if record is None else record["kwargs"].get("env")
+                    if isinstance(env, str):
+                        needed.add(env)
+        return needed
 
     def remove_old(self, now: float, remove_after: float) -> None:
         """Finished jobs past their time that no unfinished job names as a parent [215-218]."""

@@ -23,6 +23,7 @@ from spoolq.files.claims import Claimer, Due
 from spoolq.files.counters import Counter
 from spoolq.files.doorbell import FileDoorbell
 from spoolq.files.endings import Endings
+from spoolq.files.environments import Environments
 from spoolq.files.families import Families, parse_alarm
 from spoolq.files.fs import Denied, Filesystem, NoDirectory
 from spoolq.files.gates import Gates, is_gated
@@ -208,6 +209,7 @@ class FileBackend(Backend):
             self._slots,
             self._census,
             self._uniques,
+            Environments(fs, layout),
             self._disk_time,
         )
 
@@ -963,7 +965,7 @@ class FileBackend(Backend):
                 self._reset("reserve")
                 self._reset("workers", "commands", "inactive", "active", "finished", "failed")
                 self._reset("settling", "places", "children", "locks", "logs", "incidents")
-                self._reset("unique", "limits")
+                self._reset("unique", "limits", "environments")
                 self._fs.mkdir(self._layout.schedules)  # the spool may be older than schedules
                 self._reset("schedules")
                 self._reset("corrupt")

@@ -33,6 +33,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from spoolq.clock import Clock, SystemClock
+from spoolq.environments import read as read_environment
 from spoolq.errors import SpoolError, UnsafeFile
 from spoolq.executables import EXEC, Programs, find_executable
 from spoolq.logs import Cap, open_log, read_log
@@ -272,7 +273,7 @@ def _prepare(
     find: Callable[[str], str | None],
 ) -> _Command:
     if attempt.task == EXEC:
-        return _command_line(attempt, settings)
+        return _command_line(attempt, root, settings)
     path = find(attempt.task)
     if path is None:
         raise FileNotFoundError(f"no executable {attempt.task!r} in {root}/jobs")
@@ -284,7 +285,7 @@ def _prepare(
     return _Command(argv, environment, None, 0o077)
 
 
-def _command_line(attempt: Attempt, settings: Settings) -> _Command:
+def _command_line(attempt: Attempt, root: str, settings: Settings) -> _Command:
     if settings.mode != "single":
         # Every member of the group would run any command as every other.
         raise UnsafeFile("command lines run in a single-user spool only: use an executable")
@@ -298,6 +299,8 @@ def _command_line(attempt: Attempt, settings: Settings) -> _Command:
         raise ValueError("an exec job's umask must be a number from 0 to 511")
     if env is None:
         env = {name: value for name in ("PATH", "HOME") if (value := os.environ.get(name))}
+    if isinstance(env, str):
+        env = read_environment(root, env)
     if not isinstance(env, dict) or not all(isinstance(value, str) for value in env.values()):
         raise ValueError("an exec job's env must be an object of strings")
     if cwd is not None and not os.path.isdir(cwd):

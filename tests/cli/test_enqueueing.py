@@ -206,10 +206,26 @@ def test_the_umask_goes_with_a_command_line(shell: Shell, tmp_path: Path) -> Non
 def test_the_environment_of_a_command_line_lies_where_nobody_else_reads_it(shell: Shell) -> None:
     shell.env["TOKEN"] = "geheim"
     shell.ok("add", "true")
+    shell.ok("add", "false")
 
-    [file] = (shell.root / "inactive" / "default").rglob("1.*")
+    jobs = list((shell.root / "inactive" / "default").rglob("*.json"))
+    assert len(jobs) == 2
+    assert not any("geheim" in job.read_text() for job in jobs)
+    [file] = (shell.root / "environments").iterdir()
     assert "geheim" in file.read_text()
-    assert file.stat().st_mode & 0o077 == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_command_line_whose_environment_is_gone_fails_and_says_so(shell: Shell) -> None:
+    shell.ok("add", "true")
+    [file] = (shell.root / "environments").iterdir()
+    file.unlink()
+
+    shell.ok("process")
+
+    job = shell.json("show")
+    assert job["state"] == "failed"
+    assert "there is no environment" in job["result"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from spoolq import environments
 from spoolq.backend import Backend
 from spoolq.errors import DuplicateJob
+from spoolq.files.environments import Environments
 from tests.support import FakeClock, claim, failed_job, finished_job
 
 if TYPE_CHECKING:
@@ -246,6 +248,25 @@ def first_use_by_a_group(world: World) -> None:
 @scenario(enqueue("first"), enqueue("second"))
 def enqueue_twice(world: World) -> None:
     pass
+
+
+def add_in(env: dict[str, str]) -> Act:
+    """Add a command line, as `spoolq add` does."""
+
+    def add(world: World) -> int:
+        name: str | None = environments.name_of(environments.encode(env))
+        if world.root:
+            backend: Any = world.backend
+            kept = Environments(backend._fs, backend._layout)
+            name = kept.keep(env, os.stat("/proc/self").st_mtime)
+        return world.backend.enqueue("exec", ["true"], {"env": name})
+
+    return add
+
+
+@scenario(add_in({"A": "1"}), add_in({"A": "1"}))
+def add_in_an_environment(world: World) -> None:
+    """The first one makes it, the second one finds it."""
 
 
 @scenario(enqueue(1))

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from spoolq import environments
 from spoolq.errors import JobCorrupt
 from spoolq.files import names, records
 from spoolq.files.names import JobName
@@ -115,6 +116,7 @@ def _problems(root: str, acked: set[int], removed: set[int], *, set_aside: bool)
     yield from (f"job {id_} was removed and is back" for id_ in sorted(removed & where.keys()))
     for item in shown:
         yield from _misplaced(root, item, set(where))
+        yield from _environment(root, item.record)
     yield from _counters(root, max(where, default=0))
     yield from _workers(root, {item.place.key for item in shown if _foreground(item)})
     if not set_aside and _list(f"{root}/corrupt"):
@@ -141,6 +143,16 @@ def _read(path: str, place: Place) -> Shown | str | None:
     if os.lstat(path).st_nlink != 1:
         return f"{path} has two names"
     return Shown(path, place, os.path.dirname(path), name, record)
+
+
+def _environment(root: str, record: Record) -> Iterator[str]:
+    """A command line has the environment that it was added in."""
+    name = record["kwargs"].get("env")
+    if record["task"] == "exec" and isinstance(name, str):
+        try:
+            environments.read(root, name)
+        except (OSError, ValueError) as error:
+            yield f"job {record['id']} has no environment: {error}"
 
 
 def _misplaced(root: str, item: Shown, ids: set[int]) -> Iterator[str]:
