@@ -5,18 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import partial
 from types import MappingProxyType
 from typing import (
     Any,
     ClassVar,
-    Concatenate,
     Final,
     Literal,
     ParamSpec,
-    Protocol,
-    TypedDict,
     TypeVar,
     Unpack,
     overload,
@@ -25,6 +21,15 @@ from typing import (
 from spoolq.backend import Backend
 from spoolq.control import QueueInfo
 from spoolq.declared import Declaration, Declared, place_in_code
+from spoolq.decorators import (
+    Cron,
+    DequeueOptions,
+    Register,
+    RegisterWithContext,
+    Runs,
+    RunsAsync,
+    ScheduleOptions,
+)
 from spoolq.errors import DuplicateJob, InvalidType, InvalidValue
 from spoolq.events import Emitter, check_callback
 from spoolq.flows import ON_FAILED, Batch, Signature, chain, group, on_failed
@@ -41,9 +46,22 @@ from spoolq.model import (
     ScheduleInfo,
     WorkerInfo,
 )
+from spoolq.options import (
+    NO_GATES,
+    batch_of,
+    call_of_schedule,
+    checked_seconds,
+    command_words,
+    gate_options,
+    given_ones,
+    in_seconds,
+    kept_filters,
+    schedule_options,
+    spread,
+)
 from spoolq.registry import Registry
 from spoolq.root import default_root
-from spoolq.schedules import DISPATCH_INTERVAL, OPTIONS, new_schedule
+from spoolq.schedules import DISPATCH_INTERVAL, new_schedule
 from spoolq.tasks import (
     AnyTask,
     AsyncTask,
@@ -57,7 +75,7 @@ from spoolq.tasks import (
     UniqueWhile,
     of_the_task,
 )
-from spoolq.transitions import Backoff, check_id, check_seconds, check_task, parent_blocks
+from spoolq.transitions import Backoff, check_id, check_task, parent_blocks
 from spoolq.worker import Worker
 
 P = ParamSpec("P")
@@ -68,117 +86,6 @@ W = TypeVar("W", bound=Callable[[Worker], object])
 
 MEMORY: Final = "memory:"
 _ALL: Final = 2**31 - 1  # a page that holds everything
-
-
-class DequeueOptions(TypedDict, total=False):
-    """Which jobs to perform; without `tasks` those that can be performed here."""
-
-    id: Any
-    min_priority: int | None
-    queues: Sequence[str]
-    tasks: Sequence[str] | None
-
-
-class _Runs(Protocol[P, R_co]):
-    """An object with a method `run`, which is a task."""
-
-    def run(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """Do it."""
-
-
-class _RunsAsync(Protocol[P, R_co]):
-    """The same with an `async def run`."""
-
-    def run(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
-        """Do it."""
-
-
-class _RunsWithContext(Protocol[P, R_co]):
-    """The same with `takes_context`."""
-
-    def run(self, job: Job, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """Do it."""
-
-
-class _RunsAsyncWithContext(Protocol[P, R_co]):
-    """The same with both."""
-
-    def run(self, job: Job, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
-        """Do it."""
-
-
-class ScheduleOptions(TypedDict, total=False):
-    """The options of a schedule: its own, and those of its jobs."""
-
-    tz: str
-    catch_up: Literal["none", "latest", "all"]
-    overlap: Literal["allow", "skip"]
-    jitter: Seconds
-    kwargs: Mapping[str, JSON] | None
-    attempts: int
-    expire: Seconds | None
-    lax: bool
-    notes: Mapping[str, JSON] | None
-    priority: int
-    queue: str
-    timeout: Seconds | None
-    concurrency: Concurrency | Sequence[Concurrency] | None
-    rate: Rate | Sequence[Rate] | None
-
-
-class _Cron(Protocol):
-    """`@spool.cron(…)`: a task stays what it is, a function becomes one."""
-
-    @overload
-    def __call__(self, fn: AsyncTask[P, R], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]
-    @overload
-    def __call__(self, fn: Task[P, R], /) -> Task[P, R]: ...  # type: ignore[overload-overlap]
-    @overload
-    def __call__(  # type: ignore[overload-overlap]
-        self, cls: type[_RunsAsync[P, R]], /
-    ) -> AsyncTask[P, R]: ...
-    @overload
-    def __call__(self, cls: type[_Runs[P, R]], /) -> Task[P, R]: ...
-    @overload
-    def __call__(  # type: ignore[overload-overlap]
-        self, fn: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> AsyncTask[P, R]: ...
-    @overload
-    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
-
-
-class _Register(Protocol):
-    """`@spool.task(…)`."""
-
-    @overload
-    def __call__(  # type: ignore[overload-overlap]
-        self, cls: type[_RunsAsync[P, R]], /
-    ) -> AsyncTask[P, R]: ...
-    @overload
-    def __call__(self, cls: type[_Runs[P, R]], /) -> Task[P, R]: ...
-    @overload
-    def __call__(  # type: ignore[overload-overlap]  # the first that fits counts
-        self, fn: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> AsyncTask[P, R]: ...
-    @overload
-    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
-
-
-class _RegisterWithContext(Protocol):
-    """`@spool.task(takes_context=True, …)`: the job is no argument of the call."""
-
-    @overload
-    def __call__(  # type: ignore[overload-overlap]
-        self, cls: type[_RunsAsyncWithContext[P, R]], /
-    ) -> AsyncTask[P, R]: ...
-    @overload
-    def __call__(self, cls: type[_RunsWithContext[P, R]], /) -> Task[P, R]: ...
-    @overload
-    def __call__(  # type: ignore[overload-overlap]
-        self, fn: Callable[Concatenate[Job, P], Coroutine[Any, Any, R]], /
-    ) -> AsyncTask[P, R]: ...
-    @overload
-    def __call__(self, fn: Callable[Concatenate[Job, P], R], /) -> Task[P, R]: ...
 
 
 class Spool(Emitter):
@@ -207,11 +114,11 @@ class Spool(Emitter):
     ) -> None:
         """Raises SpoolUnavailable when the directory cannot be used as a spool."""
         super().__init__()
-        options = _given(
+        options = given_ones(
             backoff=backoff,
-            missing_after=_checked_seconds(missing_after, "missing_after"),
-            remove_after=_checked_seconds(remove_after, "remove_after"),
-            stuck_after=_checked_seconds(stuck_after, "stuck_after"),
+            missing_after=checked_seconds(missing_after, "missing_after"),
+            remove_after=checked_seconds(remove_after, "remove_after"),
+            stuck_after=checked_seconds(stuck_after, "stuck_after"),
             durability=durability,
         )
         self._registry = Registry()
@@ -252,10 +159,10 @@ class Spool(Emitter):
 
     @overload
     def task(  # type: ignore[overload-overlap]
-        self, cls: type[_RunsAsync[P, R]], /
+        self, cls: type[RunsAsync[P, R]], /
     ) -> AsyncTask[P, R]: ...
     @overload
-    def task(self, cls: type[_Runs[P, R]], /) -> Task[P, R]: ...
+    def task(self, cls: type[Runs[P, R]], /) -> Task[P, R]: ...
     @overload
     def task(  # type: ignore[overload-overlap]
         self, fn: Callable[P, Coroutine[Any, Any, R]], /
@@ -265,11 +172,11 @@ class Spool(Emitter):
     @overload
     def task(
         self, /, *, takes_context: Literal[True], **options: Unpack[TaskOptions]
-    ) -> _RegisterWithContext: ...
+    ) -> RegisterWithContext: ...
     @overload
     def task(
         self, /, *, takes_context: Literal[False] = False, **options: Unpack[TaskOptions]
-    ) -> _Register: ...
+    ) -> Register: ...
     def task(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Register the decorated function, by its own name unless another is given.
 
@@ -382,8 +289,8 @@ class Spool(Emitter):
             "hold": hold,
         }
         gates = (unique, unique_while, unique_for, on_conflict, concurrency, rate)
-        if gates != _NO_GATES:
-            options |= _gates(*gates)
+        if gates != NO_GATES:
+            options |= gate_options(*gates)
         if self._registry.middleware:
             from spoolq.middleware import around_enqueue
 
@@ -405,7 +312,7 @@ class Spool(Emitter):
             return await asyncio.to_thread(self.enqueue, task, args, kwargs, **options)
         from spoolq.middleware import around_aenqueue
 
-        given, on_conflict = _spread(options)
+        given, on_conflict = spread(options)
         store = around_aenqueue(self._registry.middleware, self._storing(on_conflict))
         return await store(Call(task, list(args), dict(kwargs or {}), given))
 
@@ -475,7 +382,7 @@ class Spool(Emitter):
         """
         if shell is not isinstance(argv, str):
             raise InvalidType("argv is a list of words, or with shell=True one line")
-        words = ["/bin/sh", "-c", argv] if isinstance(argv, str) else _words(argv)
+        words = ["/bin/sh", "-c", argv] if isinstance(argv, str) else command_words(argv)
         if env is not None and not all(
             isinstance(word, str) for pair in env.items() for word in pair
         ):
@@ -504,7 +411,7 @@ class Spool(Emitter):
         if unknown - EnqueueOptions.__annotations__.keys():
             known = ", ".join(BatchOptions.__annotations__)
             raise InvalidType(f"there is no option {min(unknown)!r}, only {known}")
-        batch, shared = _batch(list(jobs), options)
+        batch, shared = batch_of(list(jobs), options)
         if self._registry.middleware:
             from spoolq.middleware import Calls, around_enqueue_many
 
@@ -536,7 +443,7 @@ class Spool(Emitter):
         tasks: Iterable[str] | None = None,
     ) -> Listing[JobInfo]:
         """Jobs, newest first; filters combine with and, the values of one with or [363-368]."""
-        kept = _kept(ids=ids, notes=notes, queues=queues, states=states, tasks=tasks)
+        kept = kept_filters(ids=ids, notes=notes, queues=queues, states=states, tasks=tasks)
         return Listing(
             lambda before, limit: self.backend.list_jobs(0, limit, before=before, **kept), before
         )
@@ -670,7 +577,7 @@ class Spool(Emitter):
         self, *, before: int | None = None, ids: Iterable[Any] | None = None
     ) -> Listing[WorkerInfo]:
         """Registered workers, newest first [201]."""
-        kept = _kept(ids=ids)
+        kept = kept_filters(ids=ids)
         return Listing(
             lambda before, limit: self.backend.list_workers(0, limit, before=before, **kept), before
         )
@@ -722,7 +629,7 @@ class Spool(Emitter):
 
     def lock(self, name: str, duration: Seconds, *, limit: int = 1) -> bool:
         """Take a named lock for a time; False when `limit` hold it already [167-182]."""
-        return self.backend.lock(name, _duration(duration), limit=limit)
+        return self.backend.lock(name, in_seconds(duration), limit=limit)
 
     def unlock(self, name: str) -> bool:
         """Release the hold that expires soonest, whoever took it; False when there is none."""
@@ -740,7 +647,7 @@ class Spool(Emitter):
         job = current_job()
         hold = self.backend.acquire_lock(
             name,
-            _duration(duration),
+            in_seconds(duration),
             limit=limit,
             worker=job.worker if job is not None and self._owns(job) else None,
         )
@@ -748,7 +655,7 @@ class Spool(Emitter):
 
     def locks(self, *, names: Iterable[str] | None = None) -> Listing[LockInfo]:
         """Unexpired locks, one entry a hold, newest first [185]."""
-        kept = _kept(names=names)
+        kept = kept_filters(names=names)
 
         def load(before: int | None, limit: int) -> Page:  # noqa: ARG001  # there is one page
             # Locks have no `before`, and come and go too fast to be counted off in pages.
@@ -785,9 +692,9 @@ class Spool(Emitter):
         InvalidType for arguments that the task does not take, and for one that is unique.
         """
         if isinstance(task, AnyTask):
-            task, args, given = _of_schedule(task, args, options)
+            task, args, given = call_of_schedule(task, args, options)
         else:
-            given = _schedule_options(options)
+            given = schedule_options(options)
         return self.backend.schedule(name, cron, task, args, **given)
 
     def unschedule(self, name: str) -> bool:
@@ -834,7 +741,7 @@ class Spool(Emitter):
         names: Iterable[str] | None = None,
     ) -> Listing[ScheduleInfo]:
         """Schedules, newest first [275]."""
-        kept = _kept(ids=ids, names=names)
+        kept = kept_filters(ids=ids, names=names)
         return Listing(
             lambda before, limit: self.backend.list_schedules(0, limit, before=before, **kept),
             before,
@@ -848,7 +755,7 @@ class Spool(Emitter):
         name: str | None = None,
         args: Sequence[JSON] = (),
         **options: Unpack[ScheduleOptions],
-    ) -> _Cron:
+    ) -> Cron:
         """Declare that the decorated function or task is enqueued whenever `cron` fires.
 
         The schedule is called like the task unless `name` is given, which a second one for the same
@@ -860,14 +767,14 @@ class Spool(Emitter):
         from spoolq.cron import check_cron
 
         check_cron(cron, options.get("tz", "UTC"))
-        _schedule_options(options)
+        schedule_options(options)
 
         def declare(fn: Any) -> Any:
             task = fn if isinstance(fn, AnyTask) else self.task(fn)
             known_as = task.name if name is None else name
             if known_as in task.schedules:
                 raise InvalidValue(f"schedule {known_as!r} is declared twice: give one a name=")
-            called, given_args, given = _of_schedule(task, args, options)
+            called, given_args, given = call_of_schedule(task, args, options)
             new_schedule(known_as, cron, called, given_args, 0.0, **given)
             task.schedules.add(known_as)
             self._registry.schedules[known_as] = Declaration(
@@ -905,62 +812,6 @@ class Spool(Emitter):
         self.backend.reset(all=all, locks=locks)
 
 
-def _batch(
-    jobs: list[str | Sequence[Any]], given: Mapping[str, Any]
-) -> tuple[list[str | Sequence[Any]], dict[str, Any]]:
-    """The jobs of a batch as a backend takes them, and the options that they share."""
-    calls = [job if isinstance(job, Signature) else None for job in jobs]
-    if not any(calls):
-        return jobs, dict(given)
-    own = [_left(call, given) for call in calls]
-    for one, options in zip(jobs, own, strict=True):
-        different = [key for key in {**own[0], **options} if own[0].get(key) != options.get(key)]
-        if different:
-            raise InvalidValue(
-                f"jobs of a batch share their options: {_told(jobs[0])} and {_told(one)} differ in "
-                f"{different[0]!r}; give it to enqueue_many, or store them one by one with group"
-            )
-    plain = [job if call is None else call[:3] for job, call in zip(jobs, calls, strict=True)]
-    return plain, {**own[0], **given}
-
-
-def _left(call: Signature | None, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The options of a call that are not given for the batch."""
-    options = {} if call is None else call.options
-    if "unique" in options and not options["unique"]:
-        given = {**given, **dict.fromkeys(_GATES[:4])}  # it is not unique, whatever else it says
-    return {name: options[name] for name in options if name not in given}
-
-
-def _told(job: str | Sequence[Any]) -> str:
-    return repr(job if isinstance(job, str) else job[0])
-
-
-def _schedule_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """As the backend takes them. Raises InvalidType for one that there is not."""
-    known = OPTIONS - {"declared"}
-    unknown = options.keys() - known
-    if unknown:
-        hint = ', but overlap="skip"' if "unique" in min(unknown) else ""
-        raise InvalidType(
-            f"a schedule has no option {min(unknown)!r}{hint}: only {', '.join(sorted(known))}"
-        )
-    return {key: _plain_seconds(value) for key, value in options.items()}
-
-
-def _of_schedule(
-    task: AnyTask[..., Any], args: Sequence[Any], options: Mapping[str, Any]
-) -> tuple[str, list[JSON], dict[str, Any]]:
-    """The task, the arguments and the options of a schedule that calls this task."""
-    if isinstance(args, str) or not isinstance(args, Sequence):
-        raise InvalidType(f"args must be a list of values, not {args!r:.60}")
-    call = task.call(*args, **(options.get("kwargs") or {}))
-    given = {**call.options, **{key: item for key, item in options.items() if key != "kwargs"}}
-    if call.kwargs:
-        given["kwargs"] = call.kwargs
-    return call.task, call.args, _schedule_options(given)
-
-
 def _place(fn: Any) -> tuple[str, str]:
     return str(getattr(fn, "__module__", "")), str(getattr(fn, "__qualname__", ""))
 
@@ -972,17 +823,6 @@ def _name_of(fn: Any) -> str:
         return str(fn.__name__)
     except AttributeError:
         raise InvalidType(f"{fn!r:.60} has no name: @spool.task(name=…) gives one") from None
-
-
-def _words(argv: Sequence[Any]) -> list[str]:
-    """A command line. Raises InvalidType, InvalidValue."""
-    try:
-        words = [os.fspath(word) for word in argv]
-    except TypeError as error:
-        raise InvalidType(f"argv is a list of words and paths: {error}") from None
-    if not words or not all(isinstance(word, str) for word in words):
-        raise InvalidValue(f"a command line has a program and words, not {words!r:.60}")
-    return words
 
 
 def _user(by: str | None) -> str:
@@ -1036,86 +876,3 @@ def _open(url: object, options: dict[str, Any]) -> Backend:
 def _claims(worker: Worker, options: DequeueOptions) -> Iterator[Job]:
     while job := worker.register().dequeue(0, **options):
         yield job
-
-
-# What `Spool.enqueue` has where nothing is given.
-_NO_GATES: Final = (None, None, None, "return", None, None)
-_GATES: Final = ("unique", "unique_while", "unique_for", "on_conflict", "concurrency", "rate")
-_PLAIN: Final[Mapping[str, Any]] = {
-    "attempts": 1,
-    "delay": 0,
-    "expire": None,
-    "lax": False,
-    "notes": None,
-    "parents": (),
-    "priority": 0,
-    "queue": "default",
-    "timeout": None,
-    "hold": False,
-}
-
-
-def _spread(given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """The options of `Spool.enqueue` as those of `Backend.enqueue`, and what a conflict means."""
-    unknown = given.keys() - {*_PLAIN, *_GATES}
-    if unknown:
-        raise InvalidType(f"there is no option {min(unknown)!r}")
-    options = {**_PLAIN, **{name: value for name, value in given.items() if name in _PLAIN}}
-    gates = tuple(given.get(name, none) for name, none in zip(_GATES, _NO_GATES, strict=True))
-    if gates != _NO_GATES:
-        options |= _gates(*gates)
-    return options, str(given.get("on_conflict", "return"))
-
-
-def _gates(
-    unique: str | bool | None,
-    unique_while: str | None,
-    unique_for: Seconds | None,
-    on_conflict: str,
-    concurrency: object,
-    rate: object,
-) -> dict[str, Any]:
-    """The options of `Backend.enqueue` for a job that has to pass something."""
-    alone = (unique_while, unique_for, on_conflict) == (None, None, "return")
-    if unique is None and not alone:
-        raise InvalidType("unique_while, unique_for and on_conflict are for unique jobs")
-    if on_conflict not in ("return", "raise", "replace"):
-        raise InvalidValue(f"on_conflict is return, raise or replace: {on_conflict!r:.40}")
-    found = _given(
-        unique=unique,
-        unique_while=unique_while,
-        unique_for=_seconds(unique_for),
-        concurrency=concurrency,
-        rate=rate,
-    )
-    if on_conflict == "replace":
-        found["replace"] = True
-    return found
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _kept(**filters: Iterable[Any] | None) -> dict[str, list[Any]]:
-    """The filters given, as lists: every page asks for them again."""
-    for name, values in filters.items():
-        if isinstance(values, str | bytes):
-            raise InvalidType(f"{name} must be a list, not the string {values!r}")
-    return {name: list(values) for name, values in _given(**filters).items()}
-
-
-def _checked_seconds(value: Seconds | None, name: str) -> float | None:
-    return None if value is None else check_seconds(value, name)
-
-
-def _seconds(value: Seconds | None) -> float | None:
-    return None if value is None else _duration(value)
-
-
-def _plain_seconds(value: Any) -> Any:
-    return value.total_seconds() if isinstance(value, timedelta) else value
-
-
-def _duration(value: Seconds) -> float:
-    return value.total_seconds() if isinstance(value, timedelta) else value

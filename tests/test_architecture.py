@@ -55,6 +55,7 @@ FLOORS: Final = (
     ("spoolq.job",),
     ("spoolq.loop", "spoolq.flows"),
     ("spoolq.tasks", "spoolq.performing", "spoolq.worker"),
+    ("spoolq.decorators", "spoolq.options"),
     ("spoolq.spool",),
     ("spoolq",),
     ("spoolq.process", "spoolq.doctor", "spoolq.testing"),
