@@ -17,6 +17,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
+from spoolq import asked
 from spoolq.backend import Backend, Doorbell, Finished
 from spoolq.bell import Bell
 from spoolq.claimed import claimed
@@ -249,7 +250,10 @@ class MemoryBackend(Backend):
         worker = check_id(worker_id, "worker")
         only = None if id is None else check_id(id)
         least = None if min_priority is None else check_priority(min_priority)
-        from_queues, of_tasks = _names(queues, "queues"), _optional_names(tasks, "tasks")
+        from_queues, of_tasks = (
+            frozenset(asked.strings(queues, "queues")),
+            asked.some_strings(tasks, "tasks"),
+        )
 
         def wanted(record: Record) -> bool:
             return (
@@ -474,18 +478,18 @@ class MemoryBackend(Backend):
         states: Iterable[str] | None = None,
         tasks: Iterable[str] | None = None,
     ) -> Page:
-        _check_bounds(offset, limit)
+        asked.check_page(offset, limit)
         of_ids = _id_filter(before, ids)
-        keys, of_states = _optional_names(notes, "notes"), _states(states)
-        in_queues = _optional_names(queues, "queues")
-        of_tasks = _optional_names(tasks, "tasks")
+        keys, of_states = asked.some_strings(notes, "notes"), asked.states(states)
+        in_queues = asked.some_strings(queues, "queues")
+        of_tasks = asked.some_strings(tasks, "tasks")
 
         def matches(job: _Job, now: float) -> bool:
             record = job.record
             return (
                 of_ids(record["id"])
                 and not _gone(job, now)
-                and (of_states is None or job.state in of_states)
+                and job.state in of_states
                 and (in_queues is None or record["queue"] in in_queues)
                 and (of_tasks is None or record["task"] in of_tasks)
                 and (keys is None or not keys.isdisjoint(record["notes"]))
@@ -661,7 +665,7 @@ class MemoryBackend(Backend):
         before: int | None = None,
         ids: Iterable[Any] | None = None,
     ) -> Page:
-        _check_bounds(offset, limit)
+        asked.check_page(offset, limit)
         of_ids = _id_filter(before, ids)
 
         def newest_first() -> list[int]:
@@ -686,11 +690,11 @@ class MemoryBackend(Backend):
                 yield job_id, job.record["worker"]
 
     def broadcast(self, command: str, args: Sequence[JSON] = (), ids: Iterable[Any] = ()) -> bool:
-        _check_name(command, "command")
+        asked.string(command, "command")
         if isinstance(args, str | bytes | Mapping) or not isinstance(args, Sequence):
             raise InvalidType(f"args must be a list of JSON values, not {type(args).__name__}")
         message = [command, *_from_json(list(args), "args")]
-        wanted = _ids(ids)
+        wanted = set(asked.ids(ids))
         with self._lock:
             reached = wanted & self._workers.keys() if wanted else self._workers.keys()
             for worker in reached:
@@ -714,8 +718,8 @@ class MemoryBackend(Backend):
     def acquire_lock(
         self, name: str, duration: float, *, limit: int = 1, worker: int | None = None
     ) -> int | None:
-        _check_name(name, "lock")
-        seconds, most = check_seconds(duration, "duration"), max(_natural(limit, "limit"), 1)
+        asked.string(name, "lock")
+        seconds, most = check_seconds(duration, "duration"), max(asked.natural(limit, "limit"), 1)
         owner = None if worker is None else check_id(worker, "worker")
         with self._lock:
             now = self._clock.wall()
@@ -728,7 +732,7 @@ class MemoryBackend(Backend):
             return self._last_hold
 
     def renew_lock(self, name: str, id: int, duration: float) -> bool:
-        _check_name(name, "lock")
+        asked.string(name, "lock")
         seconds, wanted = check_seconds(duration, "duration"), check_id(id)
         with self._lock:
             now = self._clock.wall()
@@ -739,7 +743,7 @@ class MemoryBackend(Backend):
             return True
 
     def unlock(self, name: str, *, id: int | None = None) -> bool:
-        _check_name(name, "lock")
+        asked.string(name, "lock")
         only = None if id is None else check_id(id)
         with self._lock:
             held = self._held(name, self._clock.wall())
@@ -752,8 +756,8 @@ class MemoryBackend(Backend):
     def list_locks(
         self, offset: int = 0, limit: int = 100, *, names: Iterable[str] | None = None
     ) -> Page:
-        _check_bounds(offset, limit)
-        wanted = _optional_names(names, "names")
+        asked.check_page(offset, limit)
+        wanted = asked.some_strings(names, "names")
 
         def newest_first() -> list[_Hold]:
             holds = self._holds_at(self._clock.wall())
@@ -853,8 +857,8 @@ class MemoryBackend(Backend):
         ids: Iterable[Any] | None = None,
         names: Iterable[str] | None = None,
     ) -> Page:
-        _check_bounds(offset, limit)
-        of_ids, wanted = _id_filter(before, ids), _optional_names(names, "names")
+        asked.check_page(offset, limit)
+        of_ids, wanted = _id_filter(before, ids), asked.some_strings(names, "names")
 
         def newest_first() -> list[Record]:
             found = (
@@ -1036,7 +1040,7 @@ class MemoryBackend(Backend):
     # -- for a worker that stays -----------------------------------------------------------------
 
     def doorbell(self, queues: Sequence[str]) -> Doorbell:
-        bell = MemoryDoorbell(self, _names(queues, "queues"))
+        bell = MemoryDoorbell(self, frozenset(asked.strings(queues, "queues")))
         self._bells.append(bell)
         return bell
 
@@ -1129,52 +1133,7 @@ def _call(job: str | Sequence[Any]) -> Sequence[Any]:
     return job
 
 
-def _check_name(value: object, what: str) -> None:
-    if not isinstance(value, str):
-        raise InvalidType(f"{what} must be a string, not {type(value).__name__}")
-
-
-def _names(values: Iterable[str], what: str) -> frozenset[str]:
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise InvalidType(f"{what} must be a list of strings, not {type(values).__name__}")
-    names = list(values)
-    for name in names:
-        _check_name(name, f"each of {what}")
-    return frozenset(names)
-
-
-def _optional_names(values: Iterable[str] | None, what: str) -> frozenset[str] | None:
-    return None if values is None else _names(values, what)
-
-
-def _states(values: Iterable[str] | None) -> frozenset[str] | None:
-    states = _optional_names(values, "states")
-    for state in sorted(states or ()):
-        if state not in STATES:
-            raise InvalidValue(f"unknown state {state!r}: there are {', '.join(STATES)}")
-    return states
-
-
-def _ids(values: Iterable[Any]) -> set[int]:
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise InvalidType(f"ids must be a list of ids, not {type(values).__name__}")
-    return {check_id(value) for value in values}
-
-
 def _id_filter(before: int | None, ids: Iterable[Any] | None) -> Callable[[int], bool]:
     bound = None if before is None else check_id(before, "before")
-    wanted = None if ids is None else _ids(ids)
+    wanted = None if ids is None else set(asked.ids(ids))
     return lambda key: (bound is None or key < bound) and (wanted is None or key in wanted)
-
-
-def _check_bounds(offset: int, limit: int) -> None:
-    _natural(offset, "offset")
-    _natural(limit, "limit")
-
-
-def _natural(value: int, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidType(f"{name} must be an integer, not {type(value).__name__}")
-    if value < 0:
-        raise InvalidValue(f"{name} must not be negative: {value}")
-    return value

@@ -12,7 +12,7 @@
     limits      how many run at once, or start within a period
     families    parents and children                    registry  workers   locks   named locks
     uniques     who holds a unique key
-    census      counts: stats, history, totals
+    census      counts: stats, history, totals          filters   which jobs a listing wants
     catalog     look-up by id, and walks over all jobs
     viewer      a spool opened only to look at names
     producer    a spool opened only to put jobs in

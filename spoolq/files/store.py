@@ -10,11 +10,12 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
+from spoolq import asked
 from spoolq.backend import Backend, Finished
 from spoolq.claimed import claimed, copied
 from spoolq.clock import Clock, SystemClock
 from spoolq.control import NOTHING, Control, changed
-from spoolq.errors import InvalidType, InvalidValue, JobCorrupt, NotASpool, SpoolUnavailable
+from spoolq.errors import InvalidType, JobCorrupt, NotASpool, SpoolUnavailable
 from spoolq.files import layout as roots
 from spoolq.files import names, records
 from spoolq.files.catalog import Catalog, Found
@@ -25,6 +26,7 @@ from spoolq.files.doorbell import FileDoorbell
 from spoolq.files.endings import Endings
 from spoolq.files.environments import Environments
 from spoolq.files.families import Families, parse_alarm
+from spoolq.files.filters import Filter
 from spoolq.files.fs import Denied, Filesystem, NoDirectory
 from spoolq.files.gates import Gates, is_gated
 from spoolq.files.inbox import Inbox
@@ -43,7 +45,7 @@ from spoolq.files.tokens import Token, Tokens
 from spoolq.files.unique_jobs import UniqueJobs
 from spoolq.files.uniques import Uniques
 from spoolq.gates import refuse_unique
-from spoolq.model import JSON, STATES, Claimed, JobInfo, Page, State
+from spoolq.model import JSON, Claimed, JobInfo, Page, State
 from spoolq.schedules import (
     DISPATCH_INTERVAL,
     check_name,
@@ -344,7 +346,7 @@ class FileBackend(Backend):
         if known is None:
             if len(self._encodings) > 256:
                 self._encodings.clear()
-            known = frozenset(names.encode(value) for value in _strings(values, name))
+            known = frozenset(names.encode(value) for value in asked.strings(values, name))
             self._encodings[key] = known
         return known
 
@@ -596,7 +598,7 @@ class FileBackend(Backend):
     def holder_of(self, key: str) -> int | None:
         with self._lock:
             self._look_in()
-            mark = self._uniques.holder(_string(key, "key"), self._now())
+            mark = self._uniques.holder(asked.string(key, "key"), self._now())
             return None if mark is None else mark.id
 
     def blocked_at(self, id: Any) -> dict[str, JSON] | None:
@@ -621,13 +623,13 @@ class FileBackend(Backend):
         states: Iterable[str] | None = None,
         tasks: Iterable[str] | None = None,
     ) -> Page:
-        _check_page(offset, limit)
-        wanted = _Filter(
-            states=_states(states),
-            ids=None if ids is None else set(_ids(ids, "ids")),
-            notes=None if notes is None else set(_strings(notes, "notes")),
-            queues=None if queues is None else set(_strings(queues, "queues")),
-            tasks=None if tasks is None else set(_strings(tasks, "tasks")),
+        asked.check_page(offset, limit)
+        wanted = Filter(
+            states=asked.states(states),
+            ids=None if ids is None else set(asked.ids(ids, "ids")),
+            notes=None if notes is None else set(asked.strings(notes, "notes")),
+            queues=None if queues is None else set(asked.strings(queues, "queues")),
+            tasks=None if tasks is None else set(asked.strings(tasks, "tasks")),
             before=None if before is None else check_id(before, "before"),
         )
         with self._lock:
@@ -643,7 +645,7 @@ class FileBackend(Backend):
             ]
         return Page("jobs", infos, lambda: self._count(wanted, now))
 
-    def _matching(self, wanted: _Filter, now: float) -> Iterator[tuple[Found, Record | None]]:
+    def _matching(self, wanted: Filter, now: float) -> Iterator[tuple[Found, Record | None]]:
         """Jobs that pass a filter, newest first, with their content if it had to be read."""
         for found in self._candidates(wanted):
             if found.expired(now) or not wanted.may_be(found):
@@ -655,7 +657,7 @@ class FileBackend(Backend):
             if record is not None and wanted.accepts(record):
                 yield found, record
 
-    def _candidates(self, wanted: _Filter) -> Iterator[Found]:
+    def _candidates(self, wanted: Filter) -> Iterator[Found]:
         if wanted.ids is not None:
             for id_ in sorted(wanted.ids, reverse=True):
                 found = self._catalog.find(id_)
@@ -665,7 +667,7 @@ class FileBackend(Backend):
         queues = wanted.queues and {names.encode(queue) for queue in wanted.queues}
         yield from self._catalog.walk(wanted.states, wanted.before, queues)
 
-    def _count(self, wanted: _Filter, now: float) -> int:
+    def _count(self, wanted: Filter, now: float) -> int:
         """How many jobs pass a filter: from the census where names and places can tell."""
         with self._lock:
             if wanted.only_states() or (wanted.only_queues() and wanted.states <= _INACTIVE):
@@ -779,8 +781,8 @@ class FileBackend(Backend):
         before: int | None = None,
         ids: Iterable[Any] | None = None,
     ) -> Page:
-        _check_page(offset, limit)
-        wanted = None if ids is None else set(_ids(ids, "worker ids"))
+        asked.check_page(offset, limit)
+        wanted = None if ids is None else set(asked.ids(ids, "worker ids"))
         with self._lock:
             entries = [
                 entry
@@ -796,7 +798,7 @@ class FileBackend(Backend):
         if isinstance(args, str | bytes | Mapping) or not isinstance(args, Sequence):
             raise InvalidType(f"args must be a list, not {args!r:.40}")
         check_json(list(args), "args")
-        wanted = _ids(ids, "worker ids")
+        wanted = asked.ids(ids, "worker ids")
         with self._lock:
             return self._registry.broadcast(command, list(args), wanted, self._now())
 
@@ -817,22 +819,24 @@ class FileBackend(Backend):
         if type(limit) is not int:
             raise InvalidType(f"limit must be an integer, not {limit!r:.40}")
         with self._lock:
-            return self._locks.acquire(_string(name, "name"), seconds, limit, worker, self._now())
+            return self._locks.acquire(
+                asked.string(name, "name"), seconds, limit, worker, self._now()
+            )
 
     def renew_lock(self, name: str, id: int, duration: float) -> bool:
         seconds = check_seconds(duration, "duration")
         with self._lock:
-            return self._locks.renew(_string(name, "name"), check_id(id), seconds, self._now())
+            return self._locks.renew(asked.string(name, "name"), check_id(id), seconds, self._now())
 
     def unlock(self, name: str, *, id: int | None = None) -> bool:
         with self._lock:
-            return self._locks.release(_string(name, "name"), id, self._now())
+            return self._locks.release(asked.string(name, "name"), id, self._now())
 
     def list_locks(
         self, offset: int = 0, limit: int = 100, *, names: Iterable[str] | None = None
     ) -> Page:
-        _check_page(offset, limit)
-        wanted = None if names is None else _strings(names, "names")
+        asked.check_page(offset, limit)
+        wanted = None if names is None else asked.strings(names, "names")
         with self._lock:
             found = self._locks.listed(wanted, self._now())
         return Page("locks", found[offset : offset + limit], lambda: len(found))
@@ -885,10 +889,10 @@ class FileBackend(Backend):
         ids: Iterable[Any] | None = None,
         names: Iterable[str] | None = None,
     ) -> Page:
-        _check_page(offset, limit)
+        asked.check_page(offset, limit)
         bound = None if before is None else check_id(before, "before")
-        of_ids = None if ids is None else set(_ids(ids, "ids"))
-        of_names = None if names is None else set(_strings(names, "names"))
+        of_ids = None if ids is None else set(asked.ids(ids, "ids"))
+        of_names = None if names is None else set(asked.strings(names, "names"))
         with self._lock:
             found = [
                 record
@@ -1090,55 +1094,6 @@ def _after_fork(method: weakref.WeakMethod[Callable[[], None]]) -> None:
     os.register_at_fork(after_in_child=call)
 
 
-class _Filter:
-    """What `list_jobs` was asked for, and what of it a job's name can answer."""
-
-    def __init__(
-        self,
-        *,
-        states: frozenset[State],
-        ids: set[int] | None,
-        notes: set[str] | None,
-        queues: set[str] | None,
-        tasks: set[str] | None,
-        before: int | None,
-    ) -> None:
-        self.states, self.ids, self.notes = states, ids, notes
-        self.queues, self.tasks, self.before = queues, tasks, before
-        self._tasks = None if tasks is None else {names.encode(task) for task in tasks}
-        self._queues = None if queues is None else {names.encode(queue) for queue in queues}
-
-    def may_be(self, found: Found) -> bool:
-        """Whether name and place allow that the job passes."""
-        if self.before is not None and found.name.id >= self.before:
-            return False
-        queue = found.token.place.queue
-        if queue and self._queues is not None and queue not in self._queues:
-            return False
-        return self._tasks is None or found.name.task in self._tasks
-
-    def asks_content(self, found: Found) -> bool:
-        """Whether the content has to be read to know."""
-        if self.queues is not None and not found.token.place.queue:
-            return True
-        return self.notes is not None
-
-    def accepts(self, record: Record) -> bool:
-        """Whether the content passes."""
-        if self.queues is not None and record["queue"] not in self.queues:
-            return False
-        return self.notes is None or not self.notes.isdisjoint(record["notes"])
-
-    def only_states(self) -> bool:
-        """Whether nothing but states is asked for."""
-        return self.queues is None and self.only_queues()
-
-    def only_queues(self) -> bool:
-        """Whether nothing but states and queues is asked for."""
-        asked = (self.ids, self.notes, self.tasks, self.before)
-        return all(item is None for item in asked)
-
-
 def _request(job: str | Sequence[Any]) -> dict[str, Any]:
     """The members of a record that differ within a batch."""
     parts: Sequence[Any] = (job,) if isinstance(job, str) else job
@@ -1161,39 +1116,3 @@ def _delayed_place(directory: str, layout: Layout) -> Place:
 
 def _first(given: float | None, otherwise: float) -> float:
     return otherwise if given is None else given
-
-
-def _states(states: Iterable[str] | None) -> frozenset[State]:
-    if states is None:
-        return frozenset(STATES)
-    wanted = set(_strings(states, "states"))
-    unknown = wanted - set(STATES)
-    if unknown:
-        raise InvalidValue(f"unknown state {min(unknown)!r} (known: {', '.join(STATES)})")
-    return frozenset(state for state in STATES if state in wanted)
-
-
-def _string(value: object, name: str) -> str:
-    if not isinstance(value, str):
-        raise InvalidType(f"{name} must be a string, not {value!r:.40}")
-    return value
-
-
-def _ids(values: Iterable[Any], name: str) -> list[int]:
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise InvalidType(f"{name} must be a list of ids, not {values!r:.40}")
-    return [check_id(value, name) for value in values]
-
-
-def _strings(values: Iterable[str], name: str) -> list[str]:
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise InvalidType(f"{name} must be a list of strings, not {values!r:.40}")
-    return [_string(value, name) for value in values]
-
-
-def _check_page(offset: int, limit: int) -> None:
-    for name, value in (("offset", offset), ("limit", limit)):
-        if type(value) is not int:
-            raise InvalidType(f"{name} must be an integer, not {value!r:.40}")
-        if value < 0:
-            raise InvalidValue(f"{name} must not be negative: {value}")
