@@ -59,13 +59,13 @@ def test_what_a_function_leaves_in_the_spool_is_the_owners(stage: Stage) -> None
         job.note(seen=True)
         job.backend.enqueue("child", parents=[job.id])
 
-    stage.spool.task(name="work", takes_context=True)(work)
+    async def awork(job: Job) -> None:
+        work(job)
+
     if stage.runner == "aio":
-
-        async def awork(job: Job) -> None:
-            work(job)
-
         stage.spool.task(name="work", takes_context=True)(awork)
+    else:
+        stage.spool.task(name="work", takes_context=True)(work)
 
     outcome = stage.run("work")
 
