@@ -52,6 +52,7 @@ def test_stdin_is_for_one_job_or_for_many(shell: Shell) -> None:
     assert add_with_stdin(shell, b"x\n", "--stdin", "--each-line", "cat").returncode == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stdin", [7, {"base64": "!"}, {"base64": 1}, None, ["x"]])
 def test_a_stdin_written_by_hand_that_is_none_fails_its_job(shell: Shell, stdin: Any) -> None:
     Spool(shell.root, durability="none").enqueue("exec", ["cat"], {"stdin": stdin})
@@ -94,6 +95,7 @@ def test_programs_that_perform_jobs_remove_it_too(shell: Shell) -> None:
     assert shell.ok("count") == "0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parents", "runs"),
     [(["true"], False), (["false"], True), (["true", "false"], True), (["true", "true"], False)],

@@ -18,6 +18,7 @@ def failed(shell: Shell) -> Shell:
     return shell
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("env", "words", "coloured"),
     [
@@ -43,6 +44,7 @@ def test_a_terminal_is_coloured_unless_somebody_objects(
     assert ("\x1b[31m✗" in terminal.run(*words, "why", "2").out) is coloured
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["list", "show", "why", "stats", "workers", "doctor", "logs"])
 def test_a_pipe_is_never_coloured_by_itself(failed: Shell, verb: str) -> None:
     failed.env |= {"NO_COLOR": "", "TERM": "xterm"}

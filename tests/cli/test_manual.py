@@ -43,6 +43,7 @@ def test_every_option_of_a_verb_is_in_its_page() -> None:
                 assert name.replace("-", "\\-") in page
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("groff") is None, reason="needs groff")
 def test_the_pages_are_set_without_a_warning() -> None:
     env = {**os.environ, "MANROFFSEQ": ""}

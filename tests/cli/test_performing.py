@@ -7,6 +7,8 @@ import signal
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.cli.conftest import Shell
 from tests.support import wait_for
 
@@ -117,6 +119,7 @@ def test_j_runs_that_many_at_once(shell: Shell) -> None:
     assert shell.json("process", "-j", "2") == {"performed": 2, "failed": 0}
 
 
+@pytest.mark.slow
 def test_several_at_once_perform_every_job_once(shell: Shell, tmp_path: Path) -> None:
     shell.add_executable("count", 'echo "$SPOOLQ_JOB_ID" >>"$1"')
     for _ in range(12):

@@ -297,6 +297,7 @@ def test_the_log_can_be_json(shell: Shell) -> None:
     assert [line.get("event") for line in lines] == [None, "started", "stopped"]
 
 
+@pytest.mark.slow
 def test_a_worker_for_development_starts_anew_when_its_program_changes(
     shell: Shell, app: Path, start: Any
 ) -> None:

@@ -254,6 +254,7 @@ def test_two(spool):
 """
 
 
+@pytest.mark.slow
 def test_the_fixture_comes_with_the_package(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(PROGRAM)
     (tmp_path / "test_shop.py").write_text(TESTS)

@@ -52,6 +52,7 @@ def job_in(files: FileBackend, worker: int, clock: FakeClock, kind: str) -> int:
 KINDS = ["ready", "delayed", "waiting", "active", "finished", "failed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
 def test_a_damaged_job_stops_nobody_and_is_not_run(
@@ -147,6 +148,7 @@ def test_a_damaged_job_that_is_moved_by_hand_is_set_aside(
     a_day(files, clock)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
 @pytest.mark.parametrize("half", ["end", "old", "both"])
 def test_a_change_under_way_that_is_damaged_stops_nobody(
@@ -247,6 +249,7 @@ def test_a_file_of_a_newer_minor_version_is_run_and_keeps_what_it_said(
     assert b'"colour":"green"' in file_of(root, job).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["workers", "locks", "commands"])
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
 def test_damaged_workers_locks_and_commands_stop_nobody(

@@ -76,6 +76,7 @@ def test_a_foreign_name_in_every_directory_stops_nobody(
 FOREIGN = {name: path for name, path in NAMES.items() if not name.endswith("0.0.0")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FOREIGN.values(), ids=[ascii(name) for name in FOREIGN])
 def test_a_foreign_file_is_never_deleted(
     files: FileBackend, worker: int, root: Path, clock: FakeClock, name: bytes

@@ -88,6 +88,7 @@ class Oracle:
             at += MINUTE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 @pytest.mark.parametrize(("tz", "day"), [(tz, day) for tz in CHANGES for day in CHANGES[tz]])
 def test_it_fires_when_the_oracle_does_around_a_change_of_the_clocks(

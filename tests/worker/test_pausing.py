@@ -130,6 +130,7 @@ def test_a_worker_that_is_to_end_lets_paused_jobs_go_on(
     wait_for(lambda: info(job).state == "finished")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("args", [[], ["x"], [-1], [None], [4711]])
 def test_nonsense_pauses_nothing(
     spool: Spool, running: Running, tmp_path: Path, args: list[object]

@@ -51,6 +51,7 @@ def shown_status(worker: Worker) -> dict[str, object]:
     return shown.status
 
 
+@pytest.mark.slow
 @pytest.mark.minion(300)
 @pytest.mark.parametrize("args", [[-3], ["-3"], ["abc"], [], [1.5], [None], [[1], 2]])
 def test_nonsense_changes_nothing(spool: Spool, running: Running, args: list[object]) -> None:
@@ -147,6 +148,7 @@ def test_stop_kills_a_job_and_only_that_one(spool: Spool, gate: Gate, running: R
     gate.open()
 
 
+@pytest.mark.slow
 @pytest.mark.minion(302)
 @pytest.mark.parametrize("args", [["KILL", 999], ["KILL"], ["KILL", "x"], [9, 1], ["NOPE", 1], []])
 def test_kill_of_what_is_not_there_or_makes_no_sense_is_ignored(
