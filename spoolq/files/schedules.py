@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from errno import EEXIST, ENOTEMPTY
 from typing import Any, Final, NamedTuple
 
 from spoolq.errors import (
@@ -371,12 +372,15 @@ class Schedules:
         fs.sync_directory(staged)
         try:
             self._publish_directory(staged, after.directory)
-        except SpoolUnavailable:
+        except SpoolUnavailable as refused:
             for file in fs.list(staged):
                 fs.unlink(f"{staged}/{file}")
             fs.rmdir(staged)
             if self._at(after.directory) is not None or self._clear(after.directory):
                 return False  # RACE: somebody else began it, or it was being removed
+            was_there = getattr(refused.__cause__, "errno", None) in (ENOTEMPTY, EEXIST)
+            if was_there and not fs.is_directory(after.directory):
+                return False  # RACE: or both, since we were refused
             raise  # the disk refused, or the directory holds what is no schedule
         fs.sync_directory(self._layout.schedules)
         self._remember(after._replace(record=record))
