@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spoolq.clock import Clock, SystemClock
 from spoolq.errors import InvalidValue
-from spoolq.executables import EXEC, Programs
+from spoolq.executables import Programs
 from spoolq.job import Job, current_job
 from spoolq.logs import Cap
 from spoolq.runners.account import become, job_account
@@ -66,7 +66,7 @@ class Performers:
         self._limits = {"fork": (1, None), "pool": (recycle_after, max_memory)}
         self._clock = clock or SystemClock()
         root = registry.root
-        self._programs = None if root is None else Programs(root, self._clock)
+        self._find = None if root is None else Programs(root, self._clock).find
         self._runners: dict[str, Runner] = {}
         self._known: dict[str, Function] = {}
         self._zygote = self._make_zygote()
@@ -77,7 +77,7 @@ class Performers:
         Raises OSError when the system has no process or descriptor left: the attempt has not
         begun, and its claim can be given back.
         """
-        if self._is_executable(job.task):
+        if self._registry.is_executable(job.task, self._find):
             return job.skipped() or self._get("executable").start(job)
         function = self._registry.functions.get(job.task)
         if job.listens_to(CHILD_EVENTS):
@@ -85,11 +85,6 @@ class Performers:
         if function is not None and self._known.get(job.task) is not function:
             self._renew()
         return self._get(self._choose(function)).start(job)
-
-    def _is_executable(self, task: str) -> bool:
-        if self._programs is None or task in self._registry.functions:
-            return False
-        return task == EXEC or self._programs.find(task) is not None
 
     def _choose(self, function: Function | None) -> str:
         named = getattr(function, "runner", None)
@@ -103,8 +98,8 @@ class Performers:
     def _make(self, name: str) -> Runner:
         zygote = self._zygote
         if name == "executable":
-            assert self._registry.root is not None  # noqa: S101  # _is_executable said so
-            assert self._programs is not None  # noqa: S101  # there is a root
+            assert self._registry.root is not None  # noqa: S101  # is_executable said so
+            assert self._find is not None  # noqa: S101  # there is a root
             settings = lambda: self._registry.settings  # noqa: E731  # a reload replaces them
             return Executables(
                 self._registry.root,
@@ -112,7 +107,7 @@ class Performers:
                 zygote.marks,
                 self._zygote,
                 zygote.cgroups,
-                self._programs,
+                self._find,
                 self._clock,
             )
         if name == "aio":

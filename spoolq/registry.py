@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from spoolq.errors import UnknownTask
@@ -70,13 +71,13 @@ class Registry:
                 f"unknown task {task!r}: registered here: {known}{programs}"
             ) from None
 
-    def is_executable(self, task: str) -> bool:
-        """Whether performing this task means running a program."""
+    def is_executable(self, task: str, find: Callable[[str], str | None] | None = None) -> bool:
+        """Whether performing this task means running a program; `find` says where one is."""
         if self.root is None or task in self.functions:
             return False
         from spoolq.executables import EXEC, find_executable
 
-        return task == EXEC or find_executable(self.root, task) is not None
+        return task == EXEC or (find or partial(find_executable, self.root))(task) is not None
 
     def start_program(
         self, attempt: Attempt, *, queue: str, timeout: float | None, worker: int | None

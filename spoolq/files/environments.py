@@ -96,13 +96,16 @@ class Environments:
             return
         kept = needed()
         for name in idle:
-            if name not in kept:
-                aside = f"{name}{GONE}{names.micros(now)}"
-                self._fs.move(f"{self._directory}/{name}", f"{self._directory}/{aside}")
+            path = f"{self._directory}/{name}"
+            if name in kept:
+                self._fs.touch(path)  # the jobs are not asked again for a week
+            else:
+                self._fs.move(path, f"{path}{GONE}{names.micros(now)}")
         for aside in due:
             name, path = aside.partition(GONE)[0], f"{self._directory}/{aside}"
             if name in kept and not self._fs.has(f"{self._directory}/{name}"):
                 self._fs.move(path, f"{self._directory}/{name}")
+                self._fs.touch(f"{self._directory}/{name}")
             else:
                 self._fs.unlink(path)
 

@@ -399,8 +399,13 @@ class Filesystem:
         return: who made them may have died before that. One that is gone is passed over."""
         if not self.durable:
             return
-        with contextlib.suppress(FileNotFoundError):
-            self.sync_and_close(os.open(path, _READ), path)
+        try:
+            fd = os.open(path, _READ)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._refuse("sync", path, error)
+        self.sync_and_close(fd, path)
         if not self.ordered:
             above = os.path.dirname(path)
             self.sync_directory(above)

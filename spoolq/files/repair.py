@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from spoolq.errors import JobCorrupt
 from spoolq.executables import EXEC
@@ -311,11 +311,18 @@ class Repairer:
         for found in self._catalog.walk(STATES):
             if found.name.task == EXEC:
                 with suppress(JobCorrupt):
-                    record = self._tokens.read(found.token)
-                    env = None if record is None else record["kwargs"].get("env")
+                    env = self._kwargs_of(found).get("env")
                     if isinstance(env, str):
                         needed.add(env)
         return needed
+
+    def _kwargs_of(self, found: Found) -> dict[str, Any]:
+        record = self._tokens.read(found.token)
+        if record is None:  # RACE: it has moved on since it was listed
+            again = self._catalog.find(found.name.id)
+            record = None if again is None else self._tokens.read(again.token)
+        kwargs: dict[str, Any] = {} if record is None else record["kwargs"]
+        return kwargs
 
     def remove_old(self, now: float, remove_after: float) -> None:
         """Finished jobs past their time that no unfinished job names as a parent [215-218]."""

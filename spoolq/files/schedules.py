@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from errno import EEXIST, ENOTEMPTY
 from typing import Any, Final, NamedTuple
 
 from spoolq.errors import (
@@ -370,28 +369,29 @@ class Schedules:
         fs.create(f"{staged}/state.{after.tag}", _encode(record))
         fs.create(f"{staged}/at.{after.tag}", b"", sync=False)
         fs.sync_directory(staged)
-        try:
-            self._publish_directory(staged, after.directory)
-        except SpoolUnavailable as refused:
+        if not self._claim(staged, after.directory):
             for file in fs.list(staged):
                 fs.unlink(f"{staged}/{file}")
             fs.rmdir(staged)
-            if self._at(after.directory) is not None or self._clear(after.directory):
-                return False  # RACE: somebody else began it, or it was being removed
-            was_there = getattr(refused.__cause__, "errno", None) in (ENOTEMPTY, EEXIST)
-            if was_there and not fs.is_directory(after.directory):
-                return False  # RACE: or both, since we were refused
-            raise  # the disk refused, or the directory holds what is no schedule
+            # RACE: somebody else began it, or it was being removed, or both by now.
+            if self._at(after.directory) is None and not self._clear(after.directory):
+                self._refuse_foreign(after.directory)
+            return False
         fs.sync_directory(self._layout.schedules)
         self._remember(after._replace(record=record))
         return True
 
-    def _publish_directory(self, staged: str, target: str) -> None:
+    def _claim(self, staged: str, target: str) -> bool:
         try:
-            self._fs.publish_directory(staged, target)
+            return self._fs.claim_directory(staged, target)
         except NoDirectory:
             self._fs.mkdir(self._layout.schedules)  # the spool is older than schedules
-            self._fs.publish_directory(staged, target)
+            return self._fs.claim_directory(staged, target)
+
+    def _refuse_foreign(self, directory: str) -> None:
+        """Raises SpoolUnavailable where a directory is there that is no schedule's."""
+        if self._fs.is_directory(directory):
+            raise SpoolUnavailable(f"{directory} holds what is no schedule", directory)
 
     def _complete(self, version: Version) -> None:
         """Put the job that this state enqueues where claimers look, unless that was done."""

@@ -35,7 +35,7 @@ from typing import Final, Protocol
 from spoolq.clock import Clock, SystemClock
 from spoolq.environments import read as read_environment
 from spoolq.errors import SpoolError, UnsafeFile
-from spoolq.executables import EXEC, Programs, find_executable
+from spoolq.executables import EXEC, find_executable
 from spoolq.logs import Cap, open_log, read_log
 from spoolq.model import JSON
 from spoolq.runners import Attempt, Run
@@ -54,6 +54,8 @@ SWEEP: Final = 0.1  # seconds between two sweeps behind programs that ended well
 
 Environment = Mapping[bytes, bytes]
 """Variables as the system has them."""
+Find = Callable[[str], str | None]
+"""Says where the executable of a task is; None: there is none."""
 
 _EXHAUSTED: Final = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
@@ -78,7 +80,7 @@ def start_executable(
     cgroups: Cgroups | None = None,
     shelf: Shelf | None = None,
     environment: Environment | None = None,
-    find: Callable[[str], str | None] | None = None,
+    find: Find | None = None,
 ) -> Run:
     """Start the program of one attempt in the spool at `root`.
 
@@ -144,17 +146,17 @@ class Executables:
         marks: Marks,
         sweeper: Sweeper,
         cgroups: Cgroups,
-        programs: Programs,
+        find: Find,
         clock: Clock | None = None,
     ) -> None:
         """For the spool at `root`; `settings` says what its settings are now, `sweeper` kills what
-        carries a mark, `cgroups` makes a control group for each, `programs` finds them."""
+        carries a mark, `cgroups` makes a control group for each, `find` says where one is."""
         self._root = os.path.abspath(root)
         self._settings = settings
         self._marks = marks
         self._sweeper = sweeper
         self._cgroups = cgroups
-        self._programs = programs
+        self._find = find
         self._clock = clock or SystemClock()
         self._shelf = Shelf(self._root, self._clock)
         self._account: Account | None = None
@@ -195,7 +197,7 @@ class Executables:
             targets=self._targets,
             cgroups=self._cgroups,
             shelf=self._shelf,
-            find=self._programs.find,
+            find=self._find,
         )
         if isinstance(run, ProgramRun):
             self._runs.append(run)
@@ -270,7 +272,7 @@ def _prepare(
     account: Account,
     environment: Environment,
     targets: Targets,
-    find: Callable[[str], str | None],
+    find: Find,
 ) -> _Command:
     if attempt.task == EXEC:
         return _command_line(attempt, root, settings)

@@ -149,6 +149,21 @@ def test_jobs_that_have_ended_still_have_theirs(
     assert there(root) == [name]
 
 
+def test_of_what_a_job_needs_the_jobs_are_asked_once_a_week(
+    files: FileBackend, kept: Environments, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cron line repairs once a minute: beside one old job it would have read all of them."""
+    name = keep(kept)
+    files.enqueue("exec", ["true"], {"env": name})
+    unused(root, name)
+    files.repair()
+    monkeypatch.setattr(files._repairer, "_environments_of_jobs", lambda: pytest.fail("read"))
+
+    files.repair()
+
+    assert there(root) == [name]
+
+
 def test_repair_reads_no_job_where_nothing_is_old(
     files: FileBackend, kept: Environments, worker: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
